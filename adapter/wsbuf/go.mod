@@ -1,0 +1,3 @@
+module github.com/nexus-logbuf/logbuf/adapter/wsbuf
+
+go 1.26.0

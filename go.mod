@@ -1,0 +1,3 @@
+module github.com/nexus-logbuf/logbuf
+
+go 1.26.0
