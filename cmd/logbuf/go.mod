@@ -1,3 +1,20 @@
 module github.com/nexus-logbuf/logbuf/cmd/logbuf
 
 go 1.26.0
+
+replace github.com/nexus-logbuf/logbuf => ../..
+
+replace github.com/nexus-logbuf/logbuf/adapter/wsbuf => ../../adapter/wsbuf
+
+require (
+	github.com/dustin/go-humanize v1.1.0
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.9
+	golang.org/x/term v0.47.0
+)
+
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// ErrInterrupted is the cause of a context that Ctrl-C or a termination signal ended.
+var ErrInterrupted = errors.New("interrupted")
+
+// Interruptible makes a context that the first SIGINT or SIGTERM cancels (cause: ErrInterrupted), and a channel that
+// the second closes: a command that drains after the first must let go at the second. stop gives the signals back to
+// their default action and waits for nothing; call it when the command is over.
+func Interruptible(parent context.Context) (ctx context.Context, again <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	second := make(chan struct{})
+	done := make(chan struct{})
+	go watchSignals(signals, done, func() { cancel(ErrInterrupted) }, func() { close(second) })
+	return ctx, second, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(context.Canceled)
+	}
+}
+
+// watchSignals calls first and then second, each at most once, and returns when both are called or done is closed.
+func watchSignals(signals <-chan os.Signal, done <-chan struct{}, first, second func()) {
+	for _, act := range []func(){first, second} {
+		select {
+		case <-signals:
+			act()
+		case <-done:
+			return
+		}
+	}
+}
