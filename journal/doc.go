@@ -1,0 +1,2 @@
+// Package journal writes and reads archives: durable, checksummed, numbered records in segment files.
+package journal

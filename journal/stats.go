@@ -1,0 +1,67 @@
+package journal
+
+import "time"
+
+// Stats are counters of a Writer since Open, and where it stands now.
+type Stats struct {
+	Epoch       uint64 // number of this open of the archive, from 1
+	Segment     uint64 // number of the segment being written
+	SegmentFile string // its file name
+	SegmentSize int64  // its size so far, bytes
+
+	NextSeq    uint64 // sequence of the next record
+	DurableSeq uint64 // first sequence that is not known to be durable
+	NextPos    uint64 // log position written so far, bytes
+	DurablePos uint64 // log position known to be durable
+
+	Segments uint64 // segments begun
+	Blocks   uint64 // blocks written
+	Records  uint64 // data records written
+	Bytes    uint64 // bytes written, headers included
+
+	Syncs      uint64        // syncs of data that succeeded
+	SyncErrors uint64        // syncs that failed
+	LastSync   time.Duration // how long the last sync took
+	MaxSync    time.Duration // how long the slowest took
+
+	LagRecords uint64        // records written and not yet durable
+	LagBytes   uint64        // bytes written and not yet durable
+	Lag        time.Duration // age of the oldest write that is not yet durable; 0 when all is
+
+	Err error // the write or sync error that stopped the writer, nil when it runs
+}
+
+// Verdict says what state an archive's end is in.
+type Verdict uint8
+
+// Verdicts. The zero value is none of them.
+const (
+	Clean   Verdict = 1 // all blocks are whole
+	Torn    Verdict = 2 // the end is torn: bytes that nobody promised are no whole block
+	Corrupt Verdict = 3 // bytes that were promised are missing or damaged
+)
+
+// String returns clean, torn or corrupt.
+func (v Verdict) String() string {
+	switch v {
+	case Clean:
+		return "clean"
+	case Torn:
+		return "torn"
+	case Corrupt:
+		return "corrupt"
+	}
+	return "unknown"
+}
+
+// Recovery is what Open found and did.
+type Recovery struct {
+	Verdict   Verdict // Clean, or Torn when a tail was cut
+	Unclean   bool    // the last writer did not close the archive
+	Segments  int     // segments found
+	NextSeq   uint64  // sequence after the last whole record
+	TornFile  string  // name of the file the tail was copied to, empty when none was cut
+	TornBytes int64   // bytes cut
+	TornFirst uint64  // first sequence that was in the tail, as far as its headers can be read
+	TornLast  uint64  // last one; TornFirst−1 when none is known
+}
