@@ -1,0 +1,166 @@
+package queue
+
+import (
+	"fmt"
+
+	"github.com/nexus-logbuf/logbuf/internal/invariants"
+)
+
+// Claim is space for one record that its owner fills and then publishes with
+// Commit or CommitN, or gives back with Abort. It is a value of three words
+// that may be copied; the first call that settles it counts, on whichever
+// copy. A claim has one owner at a time; two goroutines must not use it at
+// once.
+//
+// The zero Claim, which the failing claim calls return, holds nothing: Abort
+// of it does nothing.
+type Claim struct {
+	p   *producer
+	id  uint64 // SPSC: the serial of the claim. MPSC: its position
+	hdr header // what Commit publishes
+}
+
+// Bytes is the payload to fill: as long as was claimed, not zeroed, and valid
+// until the claim is settled. A claim that is no longer open has none.
+//
+// Writing to it after Commit damages a published record. Builds with -race
+// report that; others cannot see it.
+func (c Claim) Bytes() []byte {
+	if c.p == nil {
+		return nil
+	}
+	if c.p.ring.shared {
+		return c.p.ring.claimBytes(c)
+	}
+	if c.id != c.p.serial {
+		return nil
+	}
+	return c.p.ring.mem.bytes(c.p.tail+headerLen, c.hdr.payload())
+}
+
+// Commit publishes the record. It returns false, and nothing is published,
+// only if the claim had been abandoned: its producer was closed before.
+//
+// Commit panics if the claim is not open any more: committed or aborted
+// before, or, with an unshared producer, replaced by a later claim or write.
+func (c Claim) Commit() bool {
+	if c.p == nil {
+		panic("queue: Commit of the zero Claim")
+	}
+	if c.p.ring.shared {
+		return c.p.ring.commitShared(c)
+	}
+	if c.id != c.p.serial {
+		return c.dead("Commit")
+	}
+	c.p.publish(c.hdr)
+	return true
+}
+
+// CommitN publishes the first n bytes of the claim as the record, for
+// encoders that learn the length late, and gives the rest back. n must be
+// between 0 and len(Bytes()), or CommitN panics. It is Commit otherwise.
+func (c Claim) CommitN(n int) bool {
+	if c.p == nil {
+		panic("queue: CommitN of the zero Claim")
+	}
+	if n < 0 || n > c.hdr.payload() {
+		panic(fmt.Sprintf("queue: CommitN(%d) of a claim of %d bytes", n, c.hdr.payload()))
+	}
+	if c.p.ring.shared {
+		return c.p.ring.commitSharedN(c, n)
+	}
+	if c.id != c.p.serial {
+		return c.dead("CommitN")
+	}
+	h := makeHeader(c.hdr.typ(), headerLen+n)
+	c.p.ring.mem.zeroPadding(c.p.tail, h)
+	c.p.publish(h)
+	return true
+}
+
+// Abort gives the claim back; no record appears. After Commit, CommitN or
+// another Abort, and on the zero Claim, it does nothing, so that
+//
+//	defer c.Abort()
+//
+// behind a successful claim is right on every path.
+func (c Claim) Abort() {
+	switch {
+	case c.p == nil:
+	case c.p.ring.shared:
+		c.p.ring.abortShared(c)
+	case c.id == c.p.serial:
+		c.p.serial++
+		c.p.ring.stats.aborts.Add(1)
+	}
+}
+
+// dead ends a call that settles a claim which is not open: a panic for a
+// mistake, false where the claim was abandoned by Close.
+func (c Claim) dead(call string) bool {
+	if c.p.ring.closed.Load() {
+		return false
+	}
+	panic(fmt.Sprintf("queue: %s of a claim of %d bytes that is not open: it was committed or aborted before, or replaced by a later claim of its producer",
+		call, c.hdr.payload()))
+}
+
+// zeroPadding zeroes what lies between the payload of a record at pos and the
+// next header, so that old bytes never go to disk as padding.
+func (m *memory) zeroPadding(pos uint64, h header) {
+	if n := h.stride() - h.length(); n != 0 {
+		clear(m.bytes(pos+h.length(), int(n)))
+	}
+}
+
+// shared claims
+
+// claimBytes is the payload of a shared claim. Whether the claim is still open
+// is asked only where the checks are on: the answer costs a load of the header.
+func (r *ring) claimBytes(c Claim) []byte {
+	if invariants.Enabled && r.mem.load(c.id) != r.markOf(c) {
+		return nil
+	}
+	return r.mem.bytes(c.id+headerLen, c.hdr.payload())
+}
+
+func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.id), c.hdr.length()) }
+
+// commitShared passes the record's ownership to the consumer. It is a
+// compare-and-swap and not a store because a copy of this claim, or the
+// consumer on a closed ring, may have settled it; the lap stamp keeps a copy
+// that is laps old from settling somebody else's claim.
+func (r *ring) commitShared(c Claim) bool {
+	if !r.mem.settle(c.id, r.markOf(c), c.hdr) {
+		return c.dead("Commit")
+	}
+	return true
+}
+
+// commitSharedN publishes a record shorter than its claim: first the claim is
+// taken out of everybody else's hands, then the rest becomes a skip, then the
+// record appears. In the other order a stale copy could write the skip's
+// header into a record of another producer.
+func (r *ring) commitSharedN(c Claim, n int) bool {
+	h := makeHeader(c.hdr.typ(), headerLen+n)
+	if h == c.hdr {
+		return r.commitShared(c)
+	}
+	if !r.mem.settle(c.id, r.markOf(c), settlingMark(r.lap(c.id))) {
+		return c.dead("CommitN")
+	}
+	r.mem.zeroPadding(c.id, h)
+	if rest := c.hdr.stride() - h.stride(); rest != 0 {
+		r.mem.publish(c.id+h.stride(), makeSkip(rest))
+	}
+	r.mem.publish(c.id, h) // passes the record and the skip behind it to the consumer
+	return true
+}
+
+// abortShared turns the claim into a skip.
+func (r *ring) abortShared(c Claim) {
+	if r.mem.settle(c.id, r.markOf(c), makeSkip(c.hdr.stride())) {
+		r.stats.aborts.Add(1)
+	}
+}

@@ -1,0 +1,242 @@
+package queue
+
+import (
+	"fmt"
+
+	"github.com/nexus-logbuf/logbuf/internal/invariants"
+)
+
+// Consumer is the reading end of a ring. It is for one goroutine at a time;
+// only Stats may be called from anywhere.
+//
+// There are two ways to read, which may alternate. Next, Release and Drain go
+// record by record and give back everything read so far, spans included. Peek
+// and ReleaseTo go by spans and keep reading and giving back apart, so that
+// several spans may be held at once, as long as the ring has room for more.
+//
+// The positions, each at or behind the one above it:
+//
+//	pos       the next frame to look at
+//	readEnd   behind the last record delivered; only skips lie from there to pos
+//	released  given back by the caller, not yet shown to producers
+//	head      shown to producers
+//
+// Frames in [head, pos) belong to the consumer. In an MPSC ring it zeroes them
+// once, before it shows the new head, because any producer may then put a
+// header anywhere. In an SPSC ring it writes nothing there: the producer zeroes
+// the one header that will be looked at next.
+type Consumer struct {
+	_ [lineSize]byte
+
+	ring     *ring
+	pos      uint64
+	readEnd  uint64
+	released uint64
+	head     uint64
+	lazy     uint64 // how far released may run ahead of head before it is shown
+
+	typ     int32
+	keep    bool // a claim was abandoned: its owner may still write, so nothing is zeroed or reused
+	records uint64
+	bytes   uint64
+
+	_ [lineSize]byte
+}
+
+func newConsumer(r *ring, start uint64) *Consumer {
+	return &Consumer{ring: r, pos: start, readEnd: start, released: start, head: start, lazy: r.capacity / 8}
+}
+
+// Next gives back everything read before and returns the next record, which is
+// valid until the next call of any method but Type and Stats. It returns false
+// when there is none.
+func (c *Consumer) Next() (rec []byte, ok bool) {
+	c.released = c.pos
+	if c.released-c.head >= c.lazy {
+		c.show()
+	}
+	at, h, ok := c.take()
+	if !ok {
+		return nil, false
+	}
+	return c.ring.mem.bytes(at+headerLen, h.payload()), true
+}
+
+// Type is the type of the record that Next returned last.
+func (c *Consumer) Type() int32 { return c.typ }
+
+// Release gives everything read so far back to the producers at once, without
+// waiting for the next call to do so.
+func (c *Consumer) Release() {
+	c.released = c.pos
+	c.show()
+}
+
+// Drain calls fn for each of the next records, at most limit, and returns how
+// many there were. rec is valid until fn returns. Space is given back on the
+// way. If fn panics, the records delivered so far are consumed, that one
+// included. fn must not use the consumer.
+func (c *Consumer) Drain(limit int, fn func(typ int32, rec []byte)) int {
+	n := 0
+	defer c.Release()
+	for n < limit {
+		at, h, ok := c.take()
+		if !ok {
+			break
+		}
+		n++
+		fn(h.typ(), c.ring.mem.bytes(at+headerLen, h.payload()))
+		c.released = c.pos
+		if c.released-c.head >= c.lazy {
+			c.show()
+		}
+	}
+	return n
+}
+
+// Peek returns the next committed records as they lie in the ring: whole
+// frames, contiguous, at most maxBytes of them but at least one record. The
+// span is empty when nothing is there. It moves the reading position only; the
+// span is valid until it is given back with ReleaseTo, or by Next, Release or
+// Drain.
+func (c *Consumer) Peek(maxBytes int) Span {
+	start, h, ok := c.take()
+	if !ok {
+		return Span{}
+	}
+	// end is behind the last record, at behind the last frame looked at.
+	records, end := 1, c.pos
+	limit := start + uint64(max(maxBytes, 0))
+	for at := end; at&c.ring.mem.mask != 0; at += h.stride() {
+		if h = c.ring.mem.load(at); !h.committed() {
+			break
+		}
+		if h.skip() {
+			if h.stride() > smallSkip {
+				break
+			}
+			continue
+		}
+		if next := at + h.stride(); int64(limit-next) >= 0 {
+			records, end = records+1, next
+			c.bytes += uint64(h.payload())
+			continue
+		}
+		break
+	}
+	c.records += uint64(records - 1)
+	c.pos, c.readEnd = end, end
+	return Span{frames: c.ring.mem.bytes(start, int(end-start)), records: records, end: end}
+}
+
+// ReleaseTo gives the space before pos back to the producers. pos is the End
+// of a span, or any position inside one that is a multiple of 8; it must lie
+// between what was given back before and what was read, or ReleaseTo panics.
+func (c *Consumer) ReleaseTo(pos uint64) {
+	if int64(pos-c.released) < 0 || int64(c.pos-pos) < 0 || pos%headerLen != 0 {
+		panic(fmt.Sprintf("queue: ReleaseTo(%d): must be a multiple of 8 between %d, already released, and %d, read so far",
+			pos, c.released, c.pos))
+	}
+	c.released = pos
+	c.releaseSkips()
+	c.show()
+}
+
+// Drained reports whether the producers are closed and everything that they
+// committed has been read.
+func (c *Consumer) Drained() bool {
+	end, ok := c.ring.ended()
+	return ok && end == c.pos
+}
+
+// Capacity is the size of the ring in bytes, a power of two.
+func (c *Consumer) Capacity() int { return int(c.ring.capacity) }
+
+// Stats is a snapshot of the ring's counters. Any goroutine may call it.
+func (c *Consumer) Stats() Stats { return c.ring.stats.snapshot() }
+
+// take moves over the next record, and the skips before it, and returns where
+// it is. Finding nothing, it shows the producers all that was given back.
+func (c *Consumer) take() (at uint64, h header, ok bool) {
+	for {
+		at = c.pos
+		h = c.ring.mem.load(at) // receives the record, and the zero behind it, from its producer
+		if !h.committed() {
+			if c.nothing() {
+				continue
+			}
+			return 0, 0, false
+		}
+		c.pos += h.stride()
+		if h.skip() {
+			continue
+		}
+		c.readEnd = c.pos
+		c.typ = h.typ()
+		c.records++
+		c.bytes += uint64(h.payload())
+		return at, h, true
+	}
+}
+
+// nothing is called when no committed frame is at pos. It reports whether that
+// has changed: on a closed ring, an open claim at pos is abandoned here.
+//
+// The claim's owner may be slow rather than gone, and may write to its bytes
+// at any later time. That harms nobody: no claim succeeds on a closed ring, so
+// the bytes are never anyone else's, and the owner's Commit finds the mark
+// gone. The consumer stops zeroing, so that it does not write there either.
+func (c *Consumer) nothing() bool {
+	c.releaseSkips()
+	c.show()
+	r := c.ring
+	if end, ok := r.ended(); !ok || end == c.pos {
+		return false
+	}
+	h := r.mem.load(c.pos)
+	if !h.claimed() {
+		// Committed by now; or its producer is between the tail and the mark,
+		// or inside CommitN, and will be through in a moment.
+		return h.committed()
+	}
+	c.keep = true
+	if r.mem.settle(c.pos, h, makeSkip(align(uint64(-int64(int32(h)))))) {
+		r.stats.abandoned.Add(1)
+	}
+	return true
+}
+
+// releaseSkips gives back the skips behind the last record, once everything
+// before them is given back: nobody else will. A record that waits for the
+// front of the buffer waits for the padding's space too.
+func (c *Consumer) releaseSkips() {
+	if int64(c.released-c.readEnd) >= 0 {
+		c.released = c.pos
+	}
+}
+
+// show passes the space before released to the producers.
+func (c *Consumer) show() {
+	if c.released == c.head {
+		return
+	}
+	r := c.ring
+	switch {
+	case c.keep:
+	case r.shared:
+		raise(&r.stats.readMark, r.tail.load()&^closedBit-c.head)
+		r.mem.fill(c.head, c.released, 0) // producers that see the new head may claim anywhere here
+	default:
+		raise(&r.stats.readMark, c.pos-c.head)
+		if invariants.Enabled {
+			r.mem.fill(c.head, c.released, poison) // a record kept too long reads as this
+		}
+	}
+	c.head = c.released
+	r.head.store(c.head)
+	r.stats.records.Store(c.records)
+	r.stats.bytes.Store(c.bytes)
+}
+
+// poison fills released records of SPSC rings where the checks are on.
+const poison = 0xDB

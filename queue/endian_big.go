@@ -1,0 +1,9 @@
+//go:build armbe || arm64be || m68k || mips || mips64 || mips64p32 || ppc || ppc64 || s390 || s390x || shbe || sparc || sparc64
+
+package queue
+
+import "math/bits"
+
+// disk converts a header between the machine's byte order and the
+// little-endian order of the frame.
+func disk(h header) uint64 { return bits.ReverseBytes64(uint64(h)) }

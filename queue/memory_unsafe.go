@@ -1,0 +1,91 @@
+package queue
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// This file is the one place through which the protocol touches shared
+// memory: the words of the ring and the positions. A schedule explorer that
+// wants to stop before each step replaces it and nothing else.
+//
+// unsafe rests on two rules. The words are allocated as atomic.Uint64, so that
+// they are 8-byte aligned on every platform, and every word address is base
+// plus a multiple of 8 below the capacity. Payload is reached through data, an
+// ordinary slice over the same allocation, whose bounds are checked.
+
+// memory is the data area of one ring. Positions are free-running byte
+// counts; the index is the position modulo the capacity.
+type memory struct {
+	base unsafe.Pointer // *[capacity/8]atomic.Uint64
+	data []byte         // the same bytes
+	mask uint64         // capacity - 1
+}
+
+func newMemory(capacity int) memory {
+	words := make([]atomic.Uint64, capacity/headerLen)
+	base := unsafe.Pointer(unsafe.SliceData(words))
+	return memory{
+		base: base,
+		data: unsafe.Slice((*byte)(base), capacity),
+		mask: uint64(capacity) - 1,
+	}
+}
+
+func (m *memory) word(pos uint64) *atomic.Uint64 {
+	return (*atomic.Uint64)(unsafe.Add(m.base, pos&m.mask))
+}
+
+// load reads the header at pos; what its writer did before publishing it has
+// happened.
+func (m *memory) load(pos uint64) header { return header(disk(header(m.word(pos).Load()))) }
+
+// publish stores the header at pos; whoever loads it sees everything that its
+// writer did before.
+func (m *memory) publish(pos uint64, h header) { m.word(pos).Store(disk(h)) }
+
+// settle replaces the header at pos if it is old, and publishes as publish
+// does.
+func (m *memory) settle(pos uint64, old, h header) bool {
+	return m.word(pos).CompareAndSwap(disk(old), disk(h))
+}
+
+// clear zeroes the word at pos with a plain store. Only the owner of the word
+// may call it; a later publish makes the store visible.
+func (m *memory) clear(pos uint64) { *(*uint64)(unsafe.Add(m.base, pos&m.mask)) = 0 }
+
+// bytes is the n bytes at pos, which do not cross the end of the buffer.
+func (m *memory) bytes(pos uint64, n int) []byte {
+	i := int(pos & m.mask)
+	return m.data[i : i+n : i+n]
+}
+
+// fill sets every byte of [from, to) to b, across the end of the buffer if
+// need be.
+func (m *memory) fill(from, to uint64, b byte) {
+	for from != to {
+		i := from & m.mask
+		n := min(to-from, uint64(len(m.data))-i)
+		part := m.data[i : i+n]
+		if b == 0 {
+			clear(part)
+		} else {
+			for k := range part {
+				part[k] = b
+			}
+		}
+		from += n
+	}
+}
+
+// position is a position that one side publishes and another reads.
+type position struct{ v atomic.Uint64 }
+
+func (p *position) load() uint64                { return p.v.Load() }
+func (p *position) store(pos uint64)            { p.v.Store(pos) }
+func (p *position) advance(old, to uint64) bool { return p.v.CompareAndSwap(old, to) }
+func (p *position) close()                      { p.v.Or(closedBit) }
+
+// closedBit, in a published tail, says that no claim succeeds any more.
+// Positions are multiples of 8, so the bit is free.
+const closedBit = 1

@@ -1,0 +1,204 @@
+package queue
+
+import "fmt"
+
+// producer is the state behind a claim. Of a shared producer only ring is
+// used; the rest is private to the one goroutine of an SPSC producer:
+//
+//	tail    everything before it is published; the next header goes there,
+//	        and the word at tail is zero
+//	avail   bytes from tail on that are known to be free and contiguous, a
+//	        multiple of 8; the word behind them is free as well
+//	serial  the number of the claim that is open, or of none: it grows with
+//	        each claim, each write and each settled claim
+type producer struct {
+	ring   *ring
+	tail   uint64
+	avail  int
+	serial uint64
+	_      [lineSize]byte
+}
+
+// Producer is the writing end of an SPSC ring or of a FanIn's lane. It is for
+// one goroutine at a time; hand it over with a happens-before edge, as any
+// plain value. Only Stats may be called from anywhere.
+//
+// At most one claim is open: a claim does not take its place in the ring until
+// it is committed, so the next claim or write replaces one that was forgotten.
+type Producer struct {
+	_ [lineSize]byte
+	producer
+}
+
+// NewSPSC makes a ring for one producer and one consumer, which may be
+// different goroutines. The capacity is in bytes, between 1 and 1 GiB, and is
+// rounded up to 64 or the next power of two. The largest payload is the
+// capacity less 16 bytes; every record that fits will be accepted once the
+// consumer has caught up.
+func NewSPSC(capacity int) (*Producer, *Consumer, error) {
+	return newSPSC(capacity, 0)
+}
+
+func newSPSC(capacity int, start uint64) (*Producer, *Consumer, error) {
+	r, err := newRing(capacity, false, start)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Producer{producer: producer{ring: r, tail: start}}, newConsumer(r, start), nil
+}
+
+// TryClaim reserves n bytes for a record of type 1. See TryClaimTyped.
+func (p *Producer) TryClaim(n int) (Claim, error) { return p.TryClaimTyped(typeDefault, n) }
+
+// TryClaimTyped reserves n payload bytes, n ≥ 0, for a record of type typ,
+// which must be at least 1 or the call panics. It never blocks: ErrFull says
+// that the record does not fit now, ErrTooLarge that it never will, ErrClosed
+// that the producer is closed. A claim that was open before is given up.
+func (p *Producer) TryClaimTyped(typ int32, n int) (Claim, error) {
+	if typ < 1 {
+		panicType(typ)
+	}
+	p.serial++
+	if n > p.avail-headerLen || n < 0 {
+		if err := p.reserve(n); err != nil {
+			return Claim{}, err
+		}
+	}
+	h := makeHeader(typ, headerLen+n)
+	if n%headerLen != 0 {
+		p.ring.mem.clear(p.tail + h.stride() - headerLen)
+	}
+	return Claim{p: &p.producer, id: p.serial, hdr: h}, nil
+}
+
+// Write publishes rec as one record of type 1. It returns len(rec) and nil, or
+// 0 and one of TryClaim's errors.
+func (p *Producer) Write(rec []byte) (int, error) {
+	if err := p.WriteTyped(typeDefault, rec); err != nil {
+		return 0, err
+	}
+	return len(rec), nil
+}
+
+// WriteTyped publishes a copy of rec as one record of type typ, at least 1.
+// Its errors are those of TryClaimTyped.
+func (p *Producer) WriteTyped(typ int32, rec []byte) error {
+	if typ < 1 {
+		panicType(typ)
+	}
+	p.serial++
+	if len(rec) > p.avail-headerLen {
+		if err := p.reserve(len(rec)); err != nil {
+			return err
+		}
+	}
+	h := makeHeader(typ, headerLen+len(rec))
+	if len(rec)%headerLen != 0 {
+		p.ring.mem.clear(p.tail + h.stride() - headerLen)
+	}
+	copy(p.ring.mem.bytes(p.tail+headerLen, len(rec)), rec)
+	p.publish(h)
+	return nil
+}
+
+// Append claims max bytes and has encode append the record to dst, which has
+// length 0 and capacity max. The slice that encode returns is the record; if
+// encode had to grow it beyond max, the error is ErrTooLarge. Nothing is
+// published if encode returns an error, which Append returns, or panics.
+// encode must not use the producer.
+func (p *Producer) Append(max int, encode func(dst []byte) ([]byte, error)) error {
+	c, err := p.TryClaim(max)
+	if err != nil {
+		return err
+	}
+	defer c.Abort()
+	space := c.Bytes()
+	rec, err := encode(space[:0])
+	if err != nil {
+		return err
+	}
+	if len(rec) > max {
+		return ErrTooLarge
+	}
+	if len(rec) > 0 && &rec[0] != &space[0] {
+		copy(space, rec)
+	}
+	c.CommitN(len(rec))
+	return nil
+}
+
+// Capacity is the size of the ring in bytes, a power of two.
+func (p *Producer) Capacity() int { return int(p.ring.capacity) }
+
+// Position is the position behind the last published record. The consumer has
+// passed everything written so far once Span.End of a span it released, less
+// Position, is not negative.
+func (p *Producer) Position() uint64 { return p.tail }
+
+// Close ends the producer: every later claim or write fails with ErrClosed,
+// and Commit of a claim that is still open returns false. What was committed
+// stays for the consumer. Close may be called again, from the producer's
+// goroutine only.
+func (p *Producer) Close() error {
+	if p.ring.closed.Load() {
+		return nil
+	}
+	p.serial++
+	p.avail = 0
+	p.ring.tail.store(p.tail | closedBit)
+	p.ring.closed.Store(true) // shows the last tail, and every record before it, to the consumer
+	return nil
+}
+
+// Stats is a snapshot of the ring's counters. Any goroutine may call it.
+func (p *Producer) Stats() Stats { return p.ring.stats.snapshot() }
+
+// publish passes the record at tail to the consumer. The word behind it is
+// zeroed first: the consumer, once it has the record, looks there, and must
+// not find a header of an earlier lap. The consumer cannot look before, and
+// the word is free because avail leaves one behind it.
+func (p *producer) publish(h header) {
+	next := p.tail + h.stride()
+	p.ring.mem.clear(next)
+	p.ring.mem.publish(p.tail, h)
+	p.tail = next
+	p.avail -= int(h.stride())
+	p.serial++
+}
+
+// reserve makes avail cover a record of n bytes, or says why not. It is the
+// slow path: it reads the consumer's head, and avail is kept small enough to
+// come back here every 1/16 of the capacity, for the high-water mark.
+func (p *producer) reserve(n int) error {
+	r := p.ring
+	if r.closed.Load() {
+		return ErrClosed
+	}
+	if !r.fits(n) {
+		return ErrTooLarge
+	}
+	frame := align(headerLen + uint64(n))
+	used := p.tail - r.head.load()
+	raise(&r.stats.writeMark, used)
+	free := r.capacity - reserved - used
+	if toEnd := r.toEnd(p.tail); frame > toEnd && toEnd <= free {
+		// The padding is published even if the record must wait: only so
+		// does the consumer bring the front of the buffer within reach of a
+		// record that is longer than what lies before tail.
+		p.publish(makeSkip(toEnd))
+		r.stats.padding.Add(toEnd)
+		free -= toEnd
+	}
+	toEnd := r.toEnd(p.tail)
+	if frame > toEnd || frame > free {
+		p.avail = 0
+		r.stats.full.Add(1)
+		return ErrFull
+	}
+	p.avail = int(min(toEnd, free, max(frame, r.capacity/16)))
+	return nil
+}
+
+func panicType(typ int32) {
+	panic(fmt.Sprintf("queue: record type %d: must be at least 1", typ))
+}

@@ -1,0 +1,179 @@
+package queue
+
+import "sync"
+
+// SharedProducer is the writing end of an MPSC ring. Any goroutine may use it
+// at any time, claims included: each call stands for itself. Records appear in
+// the order of their claims, so an open claim holds up the records claimed
+// after it; claim, fill and commit without blocking in between, or use Write
+// or Append.
+type SharedProducer struct {
+	producer
+}
+
+// NewMPSC makes a ring for any number of producers and one consumer. The
+// capacity and the largest payload are as for NewSPSC.
+func NewMPSC(capacity int) (*SharedProducer, *Consumer, error) {
+	return newMPSC(capacity, 0)
+}
+
+func newMPSC(capacity int, start uint64) (*SharedProducer, *Consumer, error) {
+	r, err := newRing(capacity, true, start)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &SharedProducer{producer{ring: r}}, newConsumer(r, start), nil
+}
+
+// TryClaim reserves n bytes for a record of type 1. See TryClaimTyped.
+func (p *SharedProducer) TryClaim(n int) (Claim, error) { return p.TryClaimTyped(typeDefault, n) }
+
+// TryClaimTyped reserves n payload bytes, n ≥ 0, for a record of type typ,
+// which must be at least 1 or the call panics. It never blocks: ErrFull says
+// that the record does not fit now, ErrTooLarge that it never will, ErrClosed
+// that the producer is closed.
+//
+// The claim must be settled: records claimed after it are not delivered until
+// it is committed, aborted, or the producer is closed.
+func (p *SharedProducer) TryClaimTyped(typ int32, n int) (Claim, error) {
+	if typ < 1 {
+		panicType(typ)
+	}
+	pos, err := p.ring.claim(n)
+	if err != nil {
+		return Claim{}, err
+	}
+	return Claim{p: &p.producer, id: pos, hdr: makeHeader(typ, headerLen+n)}, nil
+}
+
+// Write publishes rec as one record of type 1. It returns len(rec) and nil, or
+// 0 and one of TryClaim's errors.
+func (p *SharedProducer) Write(rec []byte) (int, error) {
+	if err := p.WriteTyped(typeDefault, rec); err != nil {
+		return 0, err
+	}
+	return len(rec), nil
+}
+
+// WriteTyped publishes a copy of rec as one record of type typ, at least 1.
+// Its errors are those of TryClaimTyped.
+func (p *SharedProducer) WriteTyped(typ int32, rec []byte) error {
+	c, err := p.TryClaimTyped(typ, len(rec))
+	if err != nil {
+		return err
+	}
+	copy(p.ring.mem.bytes(c.id+headerLen, len(rec)), rec)
+	if !c.Commit() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// Append has encode append a record to dst, which has length 0 and capacity
+// max at least, and writes what encode returns; more than max bytes are
+// ErrTooLarge. Nothing is published if encode returns an error, which Append
+// returns, or panics. encode runs on scratch memory, outside any claim, so it
+// may take its time and may use the producer; dst is valid until it returns.
+func (p *SharedProducer) Append(max int, encode func(dst []byte) ([]byte, error)) error {
+	if !p.ring.fits(max) {
+		return ErrTooLarge
+	}
+	scratch := scratchPool.Get().(*[]byte)
+	defer scratchPool.Put(scratch)
+	if cap(*scratch) < max {
+		*scratch = make([]byte, 0, max)
+	}
+	rec, err := encode((*scratch)[:0:max])
+	if err != nil {
+		return err
+	}
+	if len(rec) > max {
+		return ErrTooLarge
+	}
+	return p.WriteTyped(typeDefault, rec)
+}
+
+var scratchPool = sync.Pool{New: func() any { return new([]byte) }}
+
+// Capacity is the size of the ring in bytes, a power of two.
+func (p *SharedProducer) Capacity() int { return int(p.ring.capacity) }
+
+// Position is the position behind the last claim. See Producer.Position.
+func (p *SharedProducer) Position() uint64 { return p.ring.tail.load() &^ closedBit }
+
+// Close ends the ring's writing side: every later claim or write, by any
+// goroutine, fails with ErrClosed. The consumer still gets every record that
+// was committed; a claim that is still open when the consumer reaches it is
+// abandoned, and its Commit returns false. Close may be called again.
+func (p *SharedProducer) Close() error {
+	p.ring.tail.close() // no compare-and-swap on the tail succeeds from here on
+	p.ring.closed.Store(true)
+	return nil
+}
+
+// Stats is a snapshot of the ring's counters. Any goroutine may call it.
+func (p *SharedProducer) Stats() Stats { return p.ring.stats.snapshot() }
+
+// claim takes the next place for a record of n bytes and marks it as claimed.
+//
+// The tail is loaded before the head. A tail that is stale by then makes the
+// ring look emptier than it is, never fuller: if it does not fit even so, it
+// did not fit when the head was loaded, and if it seems to fit wrongly, the
+// compare-and-swap fails. Loaded the other way round, a stale head and a fresh
+// tail would refuse records that fit.
+//
+// Between the compare-and-swap and the mark the header reads as zero; the
+// consumer waits there, and no user code runs.
+func (r *ring) claim(n int) (uint64, error) {
+	if !r.fits(n) {
+		if r.tail.load()&closedBit != 0 {
+			return 0, ErrClosed
+		}
+		return 0, ErrTooLarge
+	}
+	length := headerLen + uint64(n)
+	frame := align(length)
+	for {
+		tail := r.tail.load()
+		if tail&closedBit != 0 {
+			return 0, ErrClosed
+		}
+		var padding uint64
+		if toEnd := r.toEnd(tail); frame > toEnd {
+			padding = toEnd
+		}
+		to := tail + padding + frame
+		if !r.roomFor(to) {
+			if padding == 0 || !r.roomFor(tail+padding) {
+				r.stats.full.Add(1)
+				return 0, ErrFull
+			}
+			to = tail + padding // the padding alone, see producer.reserve
+		}
+		if !r.tail.advance(tail, to) {
+			continue
+		}
+		if padding != 0 {
+			r.mem.publish(tail, makeSkip(padding))
+			r.stats.padding.Add(padding)
+		}
+		pos := tail + padding
+		if pos == to {
+			continue
+		}
+		r.mem.publish(pos, claimMark(r.lap(pos), length))
+		return pos, nil
+	}
+}
+
+// roomFor reports whether the ring may be in use up to position to. It asks
+// the producers' copy of the head first, which is never ahead of the head; a
+// copy that goes back under a race is only pessimistic.
+func (r *ring) roomFor(to uint64) bool {
+	if r.room(r.headCache.load(), to) {
+		return true
+	}
+	head := r.head.load()
+	r.headCache.store(head)
+	return r.room(head, to)
+}
