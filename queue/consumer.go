@@ -149,6 +149,11 @@ func (c *Consumer) Drained() bool {
 	return ok && end == c.pos
 }
 
+// Position is the position up to which the consumer has read, skips included.
+// Everything that a producer had published when its Position was p has been
+// read once Position less p is not negative.
+func (c *Consumer) Position() uint64 { return c.pos }
+
 // Capacity is the size of the ring in bytes, a power of two.
 func (c *Consumer) Capacity() int { return int(c.ring.capacity) }
 

@@ -130,9 +130,8 @@ func (p *Producer) Append(max int, encode func(dst []byte) ([]byte, error)) erro
 // Capacity is the size of the ring in bytes, a power of two.
 func (p *Producer) Capacity() int { return int(p.ring.capacity) }
 
-// Position is the position behind the last published record. The consumer has
-// passed everything written so far once Span.End of a span it released, less
-// Position, is not negative.
+// Position is the position behind the last published record; see
+// Consumer.Position.
 func (p *Producer) Position() uint64 { return p.tail }
 
 // Close ends the producer: every later claim or write fails with ErrClosed,

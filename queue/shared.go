@@ -98,7 +98,7 @@ var scratchPool = sync.Pool{New: func() any { return new([]byte) }}
 // Capacity is the size of the ring in bytes, a power of two.
 func (p *SharedProducer) Capacity() int { return int(p.ring.capacity) }
 
-// Position is the position behind the last claim. See Producer.Position.
+// Position is the position behind the last claim; see Consumer.Position.
 func (p *SharedProducer) Position() uint64 { return p.ring.tail.load() &^ closedBit }
 
 // Close ends the ring's writing side: every later claim or write, by any
