@@ -62,6 +62,22 @@ func (c *Consumer) Next() (rec []byte, ok bool) {
 	return c.ring.mem.bytes(at+headerLen, h.payload()), true
 }
 
+// Ready reports whether a record is there to be read. It delivers nothing and
+// leaves what was delivered before valid.
+func (c *Consumer) Ready() bool {
+	for {
+		h := c.ring.mem.load(c.pos)
+		switch {
+		case h.committed() && !h.skip():
+			return true
+		case h.committed():
+			c.pos += h.stride()
+		case !c.nothing():
+			return false
+		}
+	}
+}
+
 // Type is the type of the record that Next returned last.
 func (c *Consumer) Type() int32 { return c.typ }
 
