@@ -8,7 +8,7 @@ import (
 )
 
 // lockFile: these systems have no flock. Refusing is better than a lock that does not lock.
-func lockFile(*os.File) error { return errors.ErrUnsupported }
+func lockFile(*os.File, bool) error { return errors.ErrUnsupported }
 
 func unlockFile(*os.File) error { return nil }
 

@@ -11,9 +11,13 @@ import (
 
 // lockFile takes flock(2). It belongs to the open file description: a second open in the same process is refused too, and closing some
 // other descriptor of the file does not drop it, as it would with fcntl locks.
-func lockFile(f *os.File) error {
+func lockFile(f *os.File, exclusive bool) error {
+	how := unix.LOCK_SH
+	if exclusive {
+		how = unix.LOCK_EX
+	}
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue

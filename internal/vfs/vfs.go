@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // ErrLocked says that another process, or another open in this process, holds the lock.
@@ -37,6 +38,9 @@ type FS interface {
 	// Lock takes an exclusive lock on the named file, creating it if needed, without waiting. The error wraps ErrLocked when another
 	// holds it. Closing the result gives the lock up; so does the end of the process. The file stays.
 	Lock(name string) (Lock, error)
+	// Locked reports whether someone holds the lock on the named file. It does not disturb the holder, and a Lock that meets it by
+	// chance tries again. False when the file is not there or the system cannot tell.
+	Locked(name string) bool
 }
 
 // Lock is a held lock. Close gives it up.
@@ -81,7 +85,7 @@ func (osFS) Stat(name string) (fs.FileInfo, error)        { return os.Stat(name)
 func (osFS) SyncDir(name string) error                    { return syncDir(name) }
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	f, err := os.OpenFile(name, flag, perm)
+	f, err := openFile(name, flag, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -93,11 +97,38 @@ func (osFS) Lock(name string) (Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
+	err = lockFile(f, true)
+	for range lockRetries {
+		if !errors.Is(err, ErrLocked) {
+			break
+		}
+		time.Sleep(lockRetryPause) // a Locked call may hold it for a moment
+		err = lockFile(f, true)
+	}
+	if err != nil {
 		_ = f.Close() // nothing was written; the lock error is the one that matters
 		return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
 	}
 	return &osLock{f: f}, nil
+}
+
+// Lock rides over Locked calls of other processes for lockRetries × lockRetryPause.
+const (
+	lockRetries    = 10
+	lockRetryPause = 2 * time.Millisecond
+)
+
+func (osFS) Locked(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	err = lockFile(f, false)
+	if err == nil {
+		err = unlockFile(f)
+	}
+	_ = f.Close() // nothing was written
+	return errors.Is(err, ErrLocked)
 }
 
 type osLock struct{ f *os.File }

@@ -1,0 +1,106 @@
+package journal
+
+import "fmt"
+
+// frameInfo is what a walk over frames finds.
+type frameInfo struct {
+	frames  int    // frames that are not skips
+	count   int    // data records
+	minTime int64  // of the data records; noMinTime when there is none
+	maxTime int64  // noMaxTime when there is none
+	lost    uint64 // records that loss records speak of
+	losses  int    // loss records
+}
+
+func newFrameInfo() frameInfo { return frameInfo{minTime: noMinTime, maxTime: noMaxTime} }
+
+// add takes another span's findings in.
+func (i *frameInfo) add(o frameInfo) {
+	i.frames += o.frames
+	i.count += o.count
+	i.lost += o.lost
+	i.losses += o.losses
+	i.minTime = min(i.minTime, o.minTime)
+	i.maxTime = max(i.maxTime, o.maxTime)
+}
+
+// frameAt returns the length that the frame at off takes with its padding, and its type word. bad says what is wrong with it, empty when
+// nothing is. off must be below len(b) and a multiple of 8.
+func frameAt(b []byte, off int) (size int, typ int32, bad string) {
+	if len(b)-off < FrameHeaderLen {
+		return 0, 0, "frame header is cut"
+	}
+	word := le.Uint64(b[off:])
+	length := int32(uint32(word))
+	typ = int32(uint32(word >> 32))
+	if length < FrameHeaderLen {
+		return 0, 0, "frame length is below 8"
+	}
+	padded := (int64(length) + 7) &^ 7
+	if padded > int64(len(b)-off) {
+		return 0, 0, "frame is longer than what is left"
+	}
+	if typ == skipType {
+		return int(padded), typ, ""
+	}
+	kind := uint8(typ)
+	switch {
+	case typ < 1 || kind == 0 || kind > lastKind:
+		return 0, 0, "frame type is not valid"
+	case length < frameOverhead:
+		return 0, 0, "frame is too short for a time"
+	}
+	return int(padded), typ, ""
+}
+
+// walkFrames checks frames[from:] up to the first frame boundary that is more than limit bytes away, and adds to info. It returns where it
+// stopped. bad says what is wrong with the frame there, empty when nothing is.
+func walkFrames(frames []byte, from, limit int, info *frameInfo) (end int, bad string) {
+	off := from
+	for off < len(frames) {
+		size, typ, bad := frameAt(frames, off)
+		if bad != "" {
+			return off, bad
+		}
+		if off-from+size > limit {
+			if off == from {
+				return off, "frame is longer than a block"
+			}
+			return off, ""
+		}
+		if typ != skipType {
+			info.note(frames[off:off+size], typ)
+		}
+		off += size
+	}
+	return off, ""
+}
+
+// note counts a frame that is not a skip.
+func (i *frameInfo) note(frame []byte, typ int32) {
+	i.frames++
+	kind := uint8(typ)
+	if kind < firstControl {
+		i.count++
+		t := int64(le.Uint64(frame[FrameHeaderLen:]))
+		i.minTime = min(i.minTime, t)
+		i.maxTime = max(i.maxTime, t)
+		return
+	}
+	if kind == KindLoss {
+		i.losses++
+		if l, err := ParseLoss(framePayload(frame)); err == nil {
+			i.lost += l.Records
+		}
+	}
+}
+
+// framePayload returns the payload behind the time of a checked frame.
+func framePayload(frame []byte) []byte {
+	return frame[frameOverhead:le.Uint32(frame)]
+}
+
+// badFrame makes the error of a malformed frame in a caller's span.
+func badFrame(off, total int, bad string) error {
+	return fmt.Errorf("journal: %w: %s, at byte %d of %d", ErrFrames, bad, off, total)
+}

@@ -1,0 +1,208 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
+)
+
+// readAhead is how much a walker reads at once, so that small blocks do not cost a system call each.
+const readAhead = 256 << 10
+
+// walker goes through the blocks of one segment in order, and checks each: magic, header checksum, limits, chain, sequence, payload
+// checksum, frames. It holds at most readAhead or one block of the segment's limit, whichever is more: 64 MiB + 64 at the very most, and
+// never more than the file has.
+type walker struct {
+	file vfs.File
+	hdr  segmentHeader
+	seed uint32 // of hdr.salt
+
+	off      int64  // where the next block begins
+	prevHcrc uint32 // header checksum of the block before off
+	chained  bool   // prevHcrc is known: false at a place that a search has found
+	nextSeq  uint64 // sequence that the next block should begin with
+	maxTime  int64  // running maximum before off
+
+	buf    []byte // bytes of the file from bufOff on
+	bufOff int64
+}
+
+// block is a whole, checked block. frames lives until the next call to the walker.
+type block struct {
+	blockHeader
+	off    int64
+	frames []byte
+	info   frameInfo
+}
+
+// reset puts the walker at the first block of a segment, keeping its memory.
+func (w *walker) reset(f vfs.File, hdr segmentHeader) {
+	*w = walker{
+		file: f, hdr: hdr, seed: crcSeed(hdr.salt),
+		off: segmentHeaderLen, prevHcrc: hdr.crc, chained: true, nextSeq: hdr.baseSeq, maxTime: noMaxTime,
+		buf: w.buf[:0],
+	}
+}
+
+// pos returns the log position of off.
+func (w *walker) pos() uint64 { return w.hdr.basePos + uint64(w.off) }
+
+// forget drops what was read ahead: the file may have changed since.
+func (w *walker) forget() { w.buf = w.buf[:0] }
+
+// peek returns n bytes of the file from off on, or fewer when end comes before. It reads nothing at or after end.
+func (w *walker) peek(off int64, n int, end int64) ([]byte, error) {
+	n = int(min(int64(n), max(0, end-off)))
+	if off >= w.bufOff && off+int64(n) <= w.bufOff+int64(len(w.buf)) {
+		i := int(off - w.bufOff)
+		return w.buf[i : i+n : i+n], nil
+	}
+	have := 0
+	if off >= w.bufOff && off < w.bufOff+int64(len(w.buf)) {
+		have = int(w.bufOff + int64(len(w.buf)) - off)
+	}
+	rest := w.buf[len(w.buf)-have:]
+	want := int(min(int64(max(n, readAhead)), end-off))
+	if cap(w.buf) < want {
+		w.buf = append(make([]byte, 0, max(want, readAhead)), rest...)
+	} else {
+		w.buf = w.buf[:copy(w.buf[:have], rest)]
+	}
+	w.bufOff = off
+	got, err := w.file.ReadAt(w.buf[have:want], off+int64(have))
+	w.buf = w.buf[:have+got]
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.forget()
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	n = min(n, len(w.buf))
+	return w.buf[:n:n], nil
+}
+
+// next reads the block at off into b and moves on. Nothing at or after end is looked at. bad says why there is no whole block, "" when there
+// is one; atEnd is the special case that nothing at all is left before end.
+func (w *walker) next(end int64, b *block) (bad string, err error) {
+	bad, err = w.header(end, b)
+	if bad != "" || err != nil {
+		return bad, err
+	}
+	if end-w.off < b.size() {
+		return "block is cut", nil
+	}
+	whole, err := w.peek(w.off, int(b.size()), end)
+	if err != nil {
+		return "", err
+	}
+	if len(whole) < int(b.size()) {
+		return "block is cut", nil
+	}
+	b.frames = whole[blockHeaderLen:]
+	if bad = b.checkFrames(); bad != "" {
+		return bad, nil
+	}
+	w.pass(b)
+	return "", nil
+}
+
+// atEnd is next's word for nothing being left. It is no damage.
+const atEnd = "end"
+
+// header reads and checks the header of the block at off without moving on.
+func (w *walker) header(end int64, b *block) (bad string, err error) {
+	if w.off >= end {
+		return atEnd, nil
+	}
+	p, err := w.peek(w.off, blockHeaderLen, end)
+	if err != nil {
+		return "", err
+	}
+	if len(p) == 0 {
+		return atEnd, nil
+	}
+	*b = block{off: w.off}
+	if b.blockHeader, bad = decodeBlockHeader(p, w.seed, w.hdr.maxBlock); bad != "" {
+		return bad, nil
+	}
+	return w.follows(b), nil
+}
+
+// follows checks that the block continues what is before it.
+func (w *walker) follows(b *block) string {
+	switch {
+	case w.chained && b.prevHcrc != w.prevHcrc:
+		return "block does not continue the one before it"
+	case b.baseSeq != w.nextSeq:
+		return fmt.Sprintf("block begins with sequence %d, should be %d", b.baseSeq, w.nextSeq)
+	case b.maxTime < w.maxTime:
+		return "block's running maximum of time goes back"
+	case b.durablePos > w.hdr.basePos+uint64(b.off):
+		return "block says that bytes after it are durable"
+	}
+	return ""
+}
+
+// pass moves behind a block.
+func (w *walker) pass(b *block) {
+	w.off += b.size()
+	w.prevHcrc, w.chained = b.hcrc, true
+	w.nextSeq = b.nextSeq()
+	w.maxTime = b.maxTime
+}
+
+// checkFrames checks the frames against the header.
+func (b *block) checkFrames() string {
+	if crcOf(b.frames) != b.payloadCRC {
+		return "block payload checksum is wrong"
+	}
+	b.info = newFrameInfo()
+	off, bad := walkFrames(b.frames, 0, len(b.frames), &b.info)
+	switch {
+	case bad != "":
+		return fmt.Sprintf("%s, at byte %d of the block's frames", bad, off)
+	case b.info.count != int(b.count):
+		return fmt.Sprintf("block holds %d data records, its header says %d", b.info.count, b.count)
+	case b.info.minTime != b.minTime || b.info.maxTime > b.maxTime:
+		return "block's times are not those of its records"
+	}
+	return ""
+}
+
+// trailer reads the trailer of the segment, if it has one that is whole.
+func (w *walker) trailer() (t trailer, bad string, err error) {
+	size, err := w.file.Size()
+	if err != nil {
+		return t, "", fmt.Errorf("journal: %w", err)
+	}
+	if size < segmentHeaderLen+trailerLen || size > maxFileSize {
+		return t, "no footer", nil
+	}
+	var b [trailerLen]byte
+	n, err := w.file.ReadAt(b[:], size-trailerLen)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return t, "", fmt.Errorf("journal: %w", err)
+	}
+	t, bad = decodeTrailer(b[:n], w.seed, size)
+	return t, bad, nil
+}
+
+// index reads the index that t speaks of; nil when it is damaged or larger than maxIndexLen.
+func (w *walker) index(t trailer) ([]indexEntry, error) {
+	if t.indexLen > maxIndexLen {
+		return nil, nil
+	}
+	b := make([]byte, t.indexLen)
+	n, err := w.file.ReadAt(b, int64(t.dataEnd))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if n < len(b) || crcOf(b) != t.indexCRC {
+		return nil, nil
+	}
+	entries := make([]indexEntry, 0, len(b)/indexEntryLen)
+	for ; len(b) > 0; b = b[indexEntryLen:] {
+		entries = append(entries, decodeIndexEntry(b))
+	}
+	return entries, nil
+}
