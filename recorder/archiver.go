@@ -1,0 +1,225 @@
+package recorder
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/nexus-logbuf/logbuf/queue"
+)
+
+const (
+	maxBatch  = 256 << 10              // bytes that one lane may write in its turn
+	idleTurns = 8                      // rounds that find nothing, with a yield behind each, before the archiver sleeps
+	lossDelay = 100 * time.Millisecond // how long a loss waits for the stream's next record
+)
+
+// archiver is the one goroutine that reads the lanes and writes the journal.
+// It goes round the lanes and gives each a batch. A panic in it is a defect of
+// this package or the journal and ends the program.
+type archiver struct {
+	rec     *Recorder
+	journal *journal.Writer
+	staged  []byte // copies of batches, where one is needed
+	losses  []loss // taken from a lane, being written
+	poll    bool   // a lane needs a look in a while, though nobody will wake the archiver for it
+}
+
+func newArchiver(r *Recorder) *archiver { return &archiver{rec: r, journal: r.journal} }
+
+func (a *archiver) run() {
+	r, idle := a.rec, 0
+	for r.phase.Load() == running {
+		switch {
+		case a.round():
+			idle = 0
+		case idle < idleTurns:
+			idle++
+			runtime.Gosched()
+		default:
+			a.sleep()
+		}
+	}
+	a.finish()
+}
+
+// sleep waits for a producer's call, or for lossDelay if a lane needs it.
+func (a *archiver) sleep() {
+	p := a.rec.parker
+	p.Arm()
+	if a.round() || a.rec.phase.Load() != running {
+		p.Disarm()
+		return
+	}
+	if !a.poll {
+		p.Park(a.rec.stopping, nil)
+		return
+	}
+	alarm := time.NewTimer(lossDelay)
+	defer alarm.Stop()
+	p.Park(a.rec.stopping, alarm.C)
+}
+
+// round visits each lane once and reports whether any of them had something.
+func (a *archiver) round() (worked bool) {
+	a.poll = false
+	for _, l := range *a.rec.lanes.Load() {
+		if !l.turn() {
+			continue
+		}
+		if a.visit(l) {
+			worked = true
+		}
+		if a.rec.phase.Load() != running {
+			return true
+		}
+	}
+	return worked
+}
+
+// visit writes the lane's next batch.
+func (a *archiver) visit(l *lane) (worked bool) {
+	span := l.out.Peek(l.batch())
+	if span.Records() == 0 {
+		return a.idle(l)
+	}
+	l.idleSince = time.Time{}
+	l.ended = span.End()
+	frames, records, losses := a.prepare(l, span)
+	if a.rec.opts.Stage {
+		l.out.ReleaseTo(span.End()) // frames is a copy
+	}
+	if !a.write(l, frames, records, losses) {
+		return true
+	}
+	if !a.rec.opts.Stage {
+		l.out.ReleaseTo(span.End())
+	}
+	l.archived(records, l.payloadSeen(records), a.journal.NextSeq())
+	l.drained.publish(l.out.Position())
+	return true
+}
+
+// batch is a quarter of the lane, so that producers get room while the next
+// batch is written.
+func (l *lane) batch() int { return min(l.capacity/4, maxBatch) }
+
+// idle looks after a lane that has no records: skips at its end count as
+// drained, losses are written when they have waited long enough, and the lane
+// of a closed producer goes.
+func (a *archiver) idle(l *lane) (worked bool) {
+	if pos := l.out.Position(); pos != l.drained.pos.Load() {
+		l.drained.publish(pos)
+	}
+	drained := l.out.Drained()
+	switch {
+	case l.losses.pending.Load():
+		if !drained && !l.lossesDue() {
+			a.poll = true
+			return false
+		}
+		a.writeLosses(l)
+	case drained:
+		a.rec.forget(l)
+	default:
+		// The claims that are open in a closed lane are abandoned when their
+		// turn comes, and nobody would wake the archiver for that.
+		a.poll = a.poll || l.retired.Load()
+		return false
+	}
+	return true
+}
+
+// lossesDue reports whether the losses of an idle lane have waited long enough
+// for a record to follow them.
+func (l *lane) lossesDue() bool {
+	if l.idleSince.IsZero() {
+		l.idleSince = time.Now()
+	}
+	return time.Since(l.idleSince) >= lossDelay
+}
+
+// prepare returns the frames to write for a span: its own where they lie, or a
+// copy if the options ask for one, or a copy with the loss records that belong
+// between the records. losses is the number of those.
+func (a *archiver) prepare(l *lane, span queue.Span) (frames []byte, records, losses int) {
+	frames, records = span.Frames(), span.Records()
+	if l.losses.pending.Load() {
+		a.losses = l.losses.takeBefore(a.losses[:0], span.End())
+		if len(a.losses) > 0 {
+			a.weave(l.stream, frames, span.End()-uint64(len(frames)))
+			return a.staged, records, len(a.losses)
+		}
+	}
+	l.stream.ordinal += uint64(records)
+	if a.rec.opts.Stage {
+		a.staged = append(a.staged[:0], frames...)
+		frames = a.staged
+	}
+	return frames, records, 0
+}
+
+// weave copies frames, which begin at position start, and puts a.losses where
+// they belong.
+//
+// A loss in front of start comes first: another goroutine committed start's
+// record while the loss was being booked, so that either order is right.
+func (a *archiver) weave(st *stream, frames []byte, start uint64) {
+	a.staged = a.staged[:0]
+	done := 0
+	for _, e := range a.losses {
+		records, at := 0, done
+		for ; int64(e.pos-start) > int64(at); at += frameStride(frames[at:]) {
+			if !frameIsSkip(frames[at:]) {
+				records++
+			}
+		}
+		st.ordinal += uint64(records)
+		a.staged = append(a.staged, frames[done:at]...)
+		a.staged = e.frame(a.staged, st.id, st.ordinal)
+		st.ordinal += e.records
+		done = at
+	}
+	records, _ := countFrames(frames[done:])
+	st.ordinal += uint64(records)
+	a.staged = append(a.staged, frames[done:]...)
+}
+
+// writeLosses writes the losses of a lane that has no records behind them.
+func (a *archiver) writeLosses(l *lane) {
+	l.idleSince = time.Time{}
+	a.losses = l.losses.takeAll(a.losses[:0])
+	a.staged = a.staged[:0]
+	for _, e := range a.losses {
+		a.staged = e.frame(a.staged, l.stream.id, l.stream.ordinal)
+		l.stream.ordinal += e.records
+	}
+	if len(a.losses) > 0 {
+		a.write(l, a.staged, 0, len(a.losses))
+	}
+}
+
+// write hands frames to the journal: records of the lane and losses among
+// them. If that fails, the recorder stops for good, and the records that the
+// journal did not take are lost.
+func (a *archiver) write(l *lane, frames []byte, records, losses int) (ok bool) {
+	before := a.journal.NextSeq()
+	a.rec.writing.Store(time.Now().UnixNano())
+	_, err := a.journal.AppendFrames(frames, records+losses)
+	a.rec.writing.Store(0)
+	if err == nil {
+		return true
+	}
+	err = fmt.Errorf("recorder: the archive takes no more records: %w", err)
+	a.rec.failure.Store(&err)
+	a.rec.stop()
+	next := a.journal.NextSeq()
+	taken := min(int(next-before), records)
+	part, rest := splitPayload(frames, taken)
+	if taken > 0 {
+		l.archived(taken, part, next)
+	}
+	l.giveUp(records-taken, rest)
+	return false
+}

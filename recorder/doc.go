@@ -1,0 +1,2 @@
+// Package recorder records.
+package recorder

@@ -1,0 +1,107 @@
+package recorder
+
+import (
+	"math"
+
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/nexus-logbuf/logbuf/queue"
+)
+
+// finish ends a recording: one last look at each lane, then what that look
+// found is written, or given up if there is no time left or the journal has
+// failed, and the archive is sealed.
+func (a *archiver) finish() {
+	r := a.rec
+	r.mu.Lock()
+	r.phase.Store(freezing)
+	lanes := *r.lanes.Load()
+	r.mu.Unlock()
+	for _, l := range lanes {
+		l.freeze(l.batch())
+	}
+	r.phase.Store(frozen)
+
+	for _, l := range lanes {
+		a.finishLane(l)
+	}
+	sealErr := r.journal.Close()
+	r.closeErr = r.result(sealErr)
+	close(r.done)
+}
+
+// finishLane writes what was read of a lane, batch by batch, as long as there
+// is time and the journal works; then the losses.
+func (a *archiver) finishLane(l *lane) {
+	r, written := a.rec, true
+	for i, span := range l.frozen {
+		if r.failure.Load() != nil || r.abort.Load() != nil {
+			a.giveUpSpans(l, l.frozen[i:])
+			written = false
+			break
+		}
+		_, bytes := countFrames(span.Frames())
+		frames, records, losses := a.prepare(l, span)
+		if !a.write(l, frames, records, losses) {
+			a.giveUpSpans(l, l.frozen[i+1:])
+			written = false
+			break
+		}
+		l.out.ReleaseTo(span.End())
+		l.archived(records, bytes, a.journal.NextSeq())
+		l.drained.publish(span.End())
+	}
+	l.frozen = nil
+	if r.failure.Load() == nil {
+		a.writeLosses(l)
+	}
+	if written && r.failure.Load() == nil {
+		l.drained.publish(l.out.Position())
+	}
+	r.retire(l)
+	r.forget(l)
+}
+
+// giveUpSpans counts the records of spans as lost, and books the loss for the
+// archive if that can still be written.
+func (a *archiver) giveUpSpans(l *lane, spans []queue.Span) {
+	if len(spans) == 0 {
+		return
+	}
+	e := loss{reason: journal.LossClosed, from: math.MaxInt64, to: math.MinInt64}
+	for _, span := range spans {
+		records, bytes := countFrames(span.Frames())
+		from, to := frameTimes(span.Frames())
+		e.records, e.bytes = e.records+uint64(records), e.bytes+bytes
+		e.from, e.to = min(e.from, from), max(e.to, to)
+	}
+	l.giveUp(int(e.records), e.bytes)
+	l.losses.add(func() uint64 { return l.ended }, e)
+	l.out.ReleaseTo(spans[len(spans)-1].End())
+}
+
+// result is what Close returns.
+func (r *Recorder) result(sealErr error) error {
+	err := sealErr
+	if f := r.failure.Load(); f != nil {
+		err = *f
+	} else if err == nil {
+		if cause := r.abort.Load(); cause != nil {
+			err = *cause
+		}
+	}
+	e := &NotWrittenError{Err: err}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, st := range r.streams {
+		if n := st.count.unwritten.Load(); n > 0 {
+			e.Streams = append(e.Streams, StreamLoss{Name: st.name, Records: n, Bytes: st.count.unwrittenBytes.Load()})
+		}
+	}
+	if len(e.Streams) > 0 {
+		return e
+	}
+	if f := r.failure.Load(); f != nil {
+		return *f
+	}
+	return sealErr
+}

@@ -1,0 +1,125 @@
+package recorder
+
+import (
+	"fmt"
+
+	"github.com/nexus-logbuf/logbuf/journal"
+)
+
+// Overload is what happens to a record that finds its lane full. See the
+// package documentation.
+type Overload uint8
+
+// Policies.
+const (
+	// OverloadDrop loses the record, counts it, and writes a loss record that
+	// says which ones are missing. The producer never waits.
+	OverloadDrop Overload = iota
+	// OverloadWait makes Write, WriteAt and Claim wait for room. TryClaim
+	// returns queue.ErrFull.
+	OverloadWait
+	// OverloadFail returns queue.ErrFull and leaves the record to the caller.
+	OverloadFail
+)
+
+// String returns the name of the policy as the tool spells it: drop, wait,
+// fail.
+func (o Overload) String() string {
+	switch o {
+	case OverloadDrop:
+		return "drop"
+	case OverloadWait:
+		return "wait"
+	case OverloadFail:
+		return "fail"
+	}
+	return fmt.Sprintf("Overload(%d)", uint8(o))
+}
+
+// ParseOverload is the inverse of Overload.String.
+func ParseOverload(s string) (Overload, error) {
+	for _, o := range [...]Overload{OverloadDrop, OverloadWait, OverloadFail} {
+		if s == o.String() {
+			return o, nil
+		}
+	}
+	return 0, fmt.Errorf("recorder: overload policy %q: must be drop, wait or fail", s)
+}
+
+// Options are the options of Open. Nil or a zero value is the default.
+type Options struct {
+	Journal journal.Options // of the archive: sync policy, segment size and so on
+
+	// LaneSize is the size in bytes of the lane of a producer that does not
+	// say otherwise; default 256 KiB, at least 64 B, at most 1 GiB, rounded up
+	// to a power of two. A lane should take four of its largest records: a
+	// record of more than half a lane can be refused although the lane is
+	// empty, until the archiver has stepped over the end of the lane.
+	LaneSize int
+
+	// MemoryLimit is the most bytes that all open lanes together may take;
+	// default 64 MiB. Producer returns an error beyond it.
+	MemoryLimit int
+
+	// Stage copies each batch before it is checksummed and written. Without
+	// it, a producer that writes to a record after its Commit can damage the
+	// block that holds it; with it, only the record. It costs one copy, and
+	// lanes have room again before the write instead of after it.
+	Stage bool
+}
+
+// ProducerOptions are the options of Recorder.Producer. Nil or a zero value is
+// the default.
+type ProducerOptions struct {
+	LaneSize int      // size of the lane, bytes; default Options.LaneSize
+	Overload Overload // default OverloadDrop
+	Shared   bool     // for use by any number of goroutines at once; default: one at a time
+}
+
+// Defaults and limits of Options.
+const (
+	DefaultLaneSize    = 256 << 10
+	DefaultMemoryLimit = 64 << 20
+
+	minLaneSize = 64
+	maxLaneSize = 1 << 30
+)
+
+// withDefaults returns a copy with every field of the recorder set.
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.LaneSize == 0 {
+		c.LaneSize = DefaultLaneSize
+	}
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = DefaultMemoryLimit
+	}
+	if c.MemoryLimit < minLaneSize {
+		return c, fmt.Errorf("recorder: Options.MemoryLimit is %d bytes: must be at least %d", c.MemoryLimit, minLaneSize)
+	}
+	return c, checkLaneSize("Options", c.LaneSize)
+}
+
+func (o *ProducerOptions) withDefaults(r *Options) (ProducerOptions, error) {
+	var c ProducerOptions
+	if o != nil {
+		c = *o
+	}
+	if c.LaneSize == 0 {
+		c.LaneSize = r.LaneSize
+	}
+	if c.Overload > OverloadFail {
+		return c, fmt.Errorf("recorder: ProducerOptions.Overload is %d: must be OverloadDrop, OverloadWait or OverloadFail", c.Overload)
+	}
+	return c, checkLaneSize("ProducerOptions", c.LaneSize)
+}
+
+func checkLaneSize(where string, n int) error {
+	if n < minLaneSize || n > maxLaneSize {
+		return fmt.Errorf("recorder: %s.LaneSize is %d bytes: must be %d to %d", where, n, minLaneSize, maxLaneSize)
+	}
+	return nil
+}

@@ -1,0 +1,315 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/internal/park"
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/nexus-logbuf/logbuf/queue"
+)
+
+// Phases of a recorder, in order. They only go up, under Recorder.mu.
+const (
+	running  uint32 = iota
+	closing         // claims are refused; what is committed will be written
+	freezing        // the archiver takes its last look at the lanes
+	frozen          // what was not seen by then never will be
+)
+
+// Recorder writes the records of any number of producers into one archive. Its
+// methods may be called from any goroutine.
+type Recorder struct {
+	opts    Options
+	journal *journal.Writer
+	parker  *park.Parker
+
+	// Read for each record, written a few times in a recorder's life.
+	_       [lineSize]byte
+	phase   atomic.Uint32
+	failure atomic.Pointer[error] // what stopped the archiver
+	_       [lineSize]byte
+
+	lanes    atomic.Pointer[[]*lane] // what the archiver reads, in the order they were made; replaced under mu
+	stopping chan struct{}           // closed with the phase closing
+	done     chan struct{}           // closed when the archiver has ended; closeErr is set before
+	closeErr error
+	abort    atomic.Pointer[error] // why Close has run out of time
+	writing  atomic.Int64          // when the write under way began, Unix nanoseconds; 0: none
+
+	making  sync.Mutex // one Producer call at a time; taken before mu
+	mu      sync.Mutex // guards what follows; never held during I/O
+	streams []*stream
+	memory  int // bytes of all lanes in the streams
+}
+
+// stream is what producers of one name share.
+type stream struct {
+	name  string
+	id    uint16
+	count tally
+
+	ordinal uint64 // the archiver's: of the next record, lost ones counted
+
+	// Under Recorder.mu:
+	lanes     []*lane // open or retired, oldest first; gone ones leave
+	open      *lane   // the lane of the unshared producer that is open
+	shared    int     // shared producers that are open
+	highWater int     // of the lanes that are gone
+}
+
+// Open opens the archive in dir for recording, and makes it if need be; see
+// journal.Open. The recorder must be closed.
+func Open(dir string, opts *Options) (*Recorder, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	w, err := journal.Open(dir, &o.Journal)
+	if err != nil {
+		return nil, err
+	}
+	r := &Recorder{
+		opts: o, journal: w, parker: park.New(),
+		stopping: make(chan struct{}), done: make(chan struct{}),
+	}
+	r.lanes.Store(new([]*lane))
+	go newArchiver(r).run()
+	return r, nil
+}
+
+// Recovered is what Open found at the end of the archive.
+func (r *Recorder) Recovered() journal.Recovery { return r.journal.Recovered() }
+
+// Producer makes a producer for the stream of that name, 1 to 1024 bytes of
+// UTF-8, which begins with its first producer and goes on in every later one,
+// also after a restart. An unshared producer must be the only open one of its
+// stream; each shared producer has a lane of its own, too.
+//
+// The error wraps ErrClosed, or says which limit was exceeded by how much. If
+// retired lanes hold the memory, Producer waits until they are drained.
+func (r *Recorder) Producer(stream string, opts *ProducerOptions) (*Producer, error) {
+	o, err := opts.withDefaults(&r.opts)
+	if err != nil {
+		return nil, err
+	}
+	r.making.Lock()
+	defer r.making.Unlock()
+	if r.phase.Load() != running {
+		return nil, r.refusal()
+	}
+	id, err := r.journal.DefineStream(stream)
+	if err != nil {
+		if r.phase.Load() != running {
+			err = r.refusal()
+		}
+		return nil, fmt.Errorf("recorder: stream %.60q: %w", stream, err)
+	}
+	l, err := newLane(&o)
+	if err != nil {
+		return nil, fmt.Errorf("recorder: stream %q: %w", stream, err)
+	}
+	if err := r.admit(l, stream, id, &o); err != nil {
+		return nil, err
+	}
+	return &Producer{
+		rec: r, lane: l, ring: l.ring, shared: l.shared, policy: o.Overload, stream: id,
+		max: min(l.capacity-ringOverhead, r.maxBlock()-journal.FrameHeaderLen-timeLen),
+	}, nil
+}
+
+// ringOverhead is what the longest record of a lane is shorter than the lane:
+// a word that stays free, the frame's header, the time.
+const ringOverhead = 16 + timeLen
+
+func (r *Recorder) maxBlock() int {
+	if n := r.opts.Journal.MaxBlock; n > 0 {
+		return n
+	}
+	return journal.DefaultMaxBlock
+}
+
+func newLane(o *ProducerOptions) (l *lane, err error) {
+	l = &lane{gone: make(chan struct{})}
+	if o.Shared {
+		l.shared, l.out, err = queue.NewMPSC(o.LaneSize)
+	} else {
+		l.ring, l.out, err = queue.NewSPSC(o.LaneSize)
+	}
+	if err == nil {
+		l.capacity = l.out.Capacity()
+	}
+	return l, err
+}
+
+// admit puts the lane among those that the archiver reads.
+func (r *Recorder) admit(l *lane, name string, id uint16, o *ProducerOptions) error {
+	for {
+		r.mu.Lock()
+		retired, err := r.tryAdmit(l, name, id, o)
+		r.mu.Unlock()
+		if retired == nil {
+			return err
+		}
+		select {
+		case <-retired.gone:
+		case <-r.done:
+		}
+	}
+}
+
+// tryAdmit is admit with the lock held. It returns a retired lane if that is
+// what the new one must wait for.
+func (r *Recorder) tryAdmit(l *lane, name string, id uint16, o *ProducerOptions) (retired *lane, err error) {
+	if r.phase.Load() != running {
+		return nil, r.refusal()
+	}
+	if r.memory+l.capacity > r.opts.MemoryLimit {
+		if retired := r.retiredLane(); retired != nil && l.capacity <= r.opts.MemoryLimit {
+			return retired, nil
+		}
+		return nil, fmt.Errorf("recorder: stream %q: a lane of %d bytes exceeds Options.MemoryLimit: open lanes take %d of %d bytes; close producers, or use a smaller LaneSize or a larger limit",
+			name, l.capacity, r.memory, r.opts.MemoryLimit)
+	}
+	st := r.stream(name, id)
+	if st.open != nil || (st.shared > 0 && !o.Shared) {
+		return nil, fmt.Errorf("recorder: stream %q has an open producer: close it first, or make all producers of the stream with ProducerOptions.Shared", name)
+	}
+	l.stream = st
+	for _, old := range st.lanes {
+		if old.retired.Load() {
+			l.after = append(l.after, old)
+		}
+	}
+	st.lanes = append(st.lanes, l)
+	if o.Shared {
+		st.shared++
+	} else {
+		st.open = l
+	}
+	r.memory += l.capacity
+	lanes := append(slices.Clone(*r.lanes.Load()), l)
+	r.lanes.Store(&lanes)
+	return nil, nil
+}
+
+// stream returns the stream of that id, making it if need be. mu is held.
+func (r *Recorder) stream(name string, id uint16) *stream {
+	for _, st := range r.streams {
+		if st.id == id {
+			return st
+		}
+	}
+	st := &stream{name: name, id: id}
+	r.streams = append(r.streams, st)
+	return st
+}
+
+// retiredLane returns a lane that will give its memory back. mu is held.
+func (r *Recorder) retiredLane() *lane {
+	for _, l := range *r.lanes.Load() {
+		if l.retired.Load() {
+			return l
+		}
+	}
+	return nil
+}
+
+// retire makes room for another producer of the lane's stream.
+func (r *Recorder) retire(l *lane) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.retired.Swap(true) {
+		return
+	}
+	if l.shared != nil {
+		l.stream.shared--
+	} else {
+		l.stream.open = nil
+	}
+}
+
+// forget takes a drained lane out of the archiver's list and gives its memory
+// back.
+func (r *Recorder) forget(l *lane) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	is := func(o *lane) bool { return o == l }
+	lanes := slices.DeleteFunc(slices.Clone(*r.lanes.Load()), is)
+	r.lanes.Store(&lanes)
+	l.stream.lanes = slices.DeleteFunc(l.stream.lanes, is)
+	l.stream.highWater = max(l.stream.highWater, l.out.Stats().HighWater)
+	r.memory -= l.capacity
+	close(l.gone)
+}
+
+// refusal is why the recorder takes no more records.
+func (r *Recorder) refusal() error {
+	if f := r.failure.Load(); f != nil {
+		return *f
+	}
+	return ErrClosed
+}
+
+// stop moves the phase up to closing.
+func (r *Recorder) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase.Load() == running {
+		r.phase.Store(closing)
+		close(r.stopping)
+	}
+}
+
+// closeGrace is how long Close waits, after its context is done, for the
+// archive to be sealed.
+const closeGrace = time.Second
+
+// Close ends the recording: no claim succeeds any more, everything that was
+// committed is written, losses that are still open are recorded, and the
+// archive is synced, sealed and unlocked. Claims that are open are abandoned;
+// their Commit returns false.
+//
+// If the context ends first, the records that are still in the lanes are given
+// up, counted as lost and recorded as such, and the archive is sealed with what
+// it has; Close takes up to one second more for that. If even that is not
+// enough, because a write hangs, Close returns while the archiver goes on.
+//
+// The error is nil when all that was committed is in the archive and durable.
+// It is a *NotWrittenError when it is not, and wraps what stopped the archiver
+// if something did. Close may be called again, to wait again or to get the
+// same result.
+func (r *Recorder) Close(ctx context.Context) error {
+	r.stop()
+	r.parker.Wake()
+	select {
+	case <-r.done:
+		return r.closeErr
+	case <-ctx.Done():
+	}
+	cause := context.Cause(ctx)
+	r.abort.CompareAndSwap(nil, &cause)
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-r.done:
+		return r.closeErr
+	case <-grace.C:
+		return r.unfinished(cause)
+	}
+}
+
+// unfinished is Close's error when the archiver is still at work.
+func (r *Recorder) unfinished(cause error) error {
+	e := &NotWrittenError{Err: fmt.Errorf("%w; the archive is not sealed yet, a write or sync is still under way", cause)}
+	for _, s := range r.Stats().Streams {
+		if s.LagRecords > 0 {
+			e.Streams = append(e.Streams, StreamLoss{Name: s.Name, Records: s.LagRecords})
+		}
+	}
+	return e
+}

@@ -1,0 +1,100 @@
+package recorder
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/journal"
+)
+
+// ProducerStats are a producer's counters since it was made.
+type ProducerStats struct {
+	Records uint64 // records handed to the journal
+	Bytes   uint64 // their payload, bytes
+
+	LagRecords uint64 // records committed and not yet handed to the journal
+	LagBytes   uint64 // the lane memory they take, bytes
+
+	Lost      uint64 // records that the archive does not have, as far as their number is known
+	LostBytes uint64 // their payload, bytes, as far as it is known
+	Gaps      uint64 // losses of an unknown number of records, see Producer.Lose
+	Refused   uint64 // records refused with an error under OverloadWait or OverloadFail, or because of Close
+
+	LaneCapacity  int // bytes
+	LaneHighWater int // most bytes in use at once, to within 1/16 of the capacity
+}
+
+// StreamStats are a stream's counters since the recorder was opened. Each
+// record that was offered is in one of Records, LagRecords, Lost and Refused.
+type StreamStats struct {
+	Name string
+	ID   uint16
+	Open bool // a producer is open, or closed and not yet drained
+	ProducerStats
+}
+
+// Stats says what a recorder did since it was opened and where it stands.
+type Stats struct {
+	Streams []StreamStats // in the order of their first producers
+	Journal journal.Stats
+
+	LagRecords       uint64        // records in the lanes, not yet handed to the journal
+	LagBytes         uint64        // the lane memory they take, bytes
+	UndurableRecords uint64        // LagRecords, and the records in the journal that are not yet durable
+	Lag              time.Duration // age of the oldest write that is not yet durable, or under way; 0 when all is durable
+
+	LaneMemory  int // bytes of all open lanes
+	MemoryLimit int
+
+	Err error // what stopped the archiver or the journal; nil while they run and after a good Close
+}
+
+// tally is the counters of a lane and of a stream.
+type tally struct {
+	records, bytes            atomic.Uint64 // in the journal
+	lost, lostBytes, gaps     atomic.Uint64
+	refused                   atomic.Uint64
+	unwritten, unwrittenBytes atomic.Uint64 // committed, then lost; included in lost
+}
+
+// Stats returns the counters. Any goroutine may call it, also after Close.
+func (r *Recorder) Stats() Stats {
+	j := r.journal.Stats()
+	s := Stats{Journal: j, Lag: j.Lag, MemoryLimit: r.opts.MemoryLimit, Err: j.Err}
+	if began := r.writing.Load(); began != 0 {
+		s.Lag = max(s.Lag, time.Since(time.Unix(0, began)))
+	}
+	if f := r.failure.Load(); f != nil {
+		s.Err = *f
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.LaneMemory = r.memory
+	s.Streams = make([]StreamStats, 0, len(r.streams))
+	for _, st := range r.streams {
+		one := st.stats()
+		s.LagRecords += one.LagRecords
+		s.LagBytes += one.LagBytes
+		s.Streams = append(s.Streams, one)
+	}
+	s.UndurableRecords = s.LagRecords + j.LagRecords
+	return s
+}
+
+// stats is called with the recorder's lock held.
+func (st *stream) stats() StreamStats {
+	c := &st.count
+	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, ProducerStats: ProducerStats{
+		Records: c.records.Load(), Bytes: c.bytes.Load(),
+		Lost: c.lost.Load(), LostBytes: c.lostBytes.Load(), Gaps: c.gaps.Load(), Refused: c.refused.Load(),
+		LaneHighWater: st.highWater,
+	}}
+	for _, l := range st.lanes {
+		records, bytes := l.pending()
+		s.LagRecords += records
+		s.LagBytes += bytes
+		s.LaneCapacity += l.capacity
+		s.LaneHighWater = max(s.LaneHighWater, l.out.Stats().HighWater)
+	}
+	return s
+}
