@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/spf13/cobra"
+)
+
+// archive is an archive that a command reads.
+type archive struct {
+	dir    string
+	reader *journal.Reader
+	names  *streamNames
+}
+
+func openArchive(dir string, opts *journal.ReaderOptions) (*archive, error) {
+	r, err := journal.OpenReader(dir, opts)
+	if err != nil {
+		return nil, readError(dir, err)
+	}
+	return &archive{dir: dir, reader: r, names: newStreamNames(r)}, nil
+}
+
+func (a *archive) close() { a.reader.Close() } // it was only read: nothing can be lost by a failing close
+
+// readError gives an error of the journal its exit code, and says what to do.
+func readError(dir string, err error) error {
+	var corrupt *journal.CorruptionError
+	switch {
+	case errors.As(err, &corrupt):
+		return cli.Exit(cli.ExitCorrupt, fmt.Errorf("%w\n%s", err, corruptAdvice(dir, corrupt)))
+	case errors.Is(err, journal.ErrVersion):
+		return cli.Exit(cli.ExitUnreadable, fmt.Errorf("%w\nThis build reads format %d; a later logbuf is needed", err, formatVersion))
+	}
+	return cli.Exit(cli.ExitUnreadable, err)
+}
+
+func corruptAdvice(dir string, c *journal.CorruptionError) string {
+	advice := fmt.Sprintf("All records before it are verified. For the whole extent: logbuf verify %s", shellQuote(dir))
+	if c.LastSeq >= c.FirstSeq && c.LastSeq < 1<<63 {
+		advice += fmt.Sprintf("\nTo read on behind it: --from-seq %d", c.LastSeq+1)
+	}
+	return advice
+}
+
+// warnTorn says on stderr that the archive ends in a torn tail. Call it after the end was reached.
+func (a *archive) warnTorn(cmd *cobra.Command) {
+	torn := a.reader.Torn()
+	if torn == nil {
+		return
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %v\n"+
+		"All records before it are verified. The next writer sets the tail aside in a .torn file; until then: logbuf verify %s\n",
+		cmd.CommandPath(), torn, shellQuote(a.dir))
+}
+
+// pass prints the records of one reading of an archive.
+type pass struct {
+	*archive
+	sel     *selection
+	printer printer
+	out     *cli.Output
+	limit   uint64 // data records to print; 0 = all
+	defined map[uint16]string
+}
+
+// run prints until the archive ends, the selection is past or the limit is reached. ended is true when the archive
+// ended.
+func (p *pass) run(ctx context.Context) (ended bool, err error) {
+	for n := uint64(0); p.limit == 0 || n < p.limit; {
+		rec, err := p.reader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, p.nextError(ctx, err)
+		}
+		if p.sel.past(rec) {
+			return false, nil
+		}
+		if !p.sel.match(rec, p.names) || p.repeated(rec) {
+			continue
+		}
+		if err := p.printer.print(p.out, rec); err != nil {
+			return false, err
+		}
+		if !isControl(rec) {
+			n++
+		}
+	}
+	return false, nil
+}
+
+// nextError tells the end of the context from the end of the archive's readable part.
+func (p *pass) nextError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return readError(p.dir, err)
+}
+
+// repeated tells whether rec defines a stream once more: each segment begins with the definitions of all streams.
+func (p *pass) repeated(rec journal.Record) bool {
+	if rec.Kind != journal.KindStream {
+		return false
+	}
+	name := p.names.of(rec.Stream)
+	if p.defined[rec.Stream] == name {
+		return true
+	}
+	if p.defined == nil {
+		p.defined = make(map[uint16]string)
+	}
+	p.defined[rec.Stream] = name
+	return false
+}
+
+// finish ends a command that printed records: what is buffered is written, a torn tail and streams that do not exist are
+// named. err is how the printing ended; Ctrl-C is a good end.
+func (p *pass) finish(cmd *cobra.Command, ended bool, err error) error {
+	if flushErr := p.out.Flush(); flushErr != nil {
+		return flushErr
+	}
+	if errors.Is(err, cli.ErrInterrupted) {
+		return nil
+	}
+	if err != nil || !ended {
+		return err
+	}
+	p.warnTorn(cmd)
+	return p.sel.unknownStreams(p.names)
+}
+
+// shellQuote quotes a directory's name where a shell would take it apart.
+func shellQuote(s string) string {
+	plain := s != ""
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '/', r == '.', r == '_', r == '-', r == '\\', r == ':':
+		default:
+			plain = false
+		}
+	}
+	if plain {
+		return s
+	}
+	return fmt.Sprintf("%q", s)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/nexus-logbuf/logbuf/journal"
+)
+
+// opcodes are the source codes that have a name: those of WebSocket frames.
+var opcodes = [16]string{1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
+
+var controlKinds = map[uint8]string{
+	journal.KindStream: "stream", journal.KindLoss: "loss", journal.KindClock: "clock",
+	journal.KindMark: "mark", journal.KindClose: "close",
+}
+
+// kindName names the kind of a record: data, user-2 … user-63, stream, loss, clock, mark, close, control-0x45 ….
+func kindName(rec journal.Record) string {
+	if rec.Kind == journal.KindData {
+		return "data"
+	}
+	if name, ok := controlKinds[rec.Kind]; ok {
+		return name
+	}
+	if isControl(rec) {
+		return fmt.Sprintf("control-%#x", rec.Kind)
+	}
+	return fmt.Sprintf("user-%d", rec.Kind)
+}
+
+// labels are the words of the text format for all kinds and flags of data, made once: formatting them anew for each record would be most of
+// the work of `cat`.
+type labels struct {
+	cache map[uint16]string
+}
+
+func newLabels() *labels { return &labels{cache: make(map[uint16]string)} }
+
+// of gives "<text", ">ping", "<binary+", "<data": direction, source code or kind, and what the other flags say: + more
+// fragments follow, ~ compressed as received, ! cut by a limit.
+func (l *labels) of(rec journal.Record) string {
+	key := uint16(rec.Kind)<<8 | uint16(rec.Flags)
+	label, ok := l.cache[key]
+	if !ok {
+		label = makeLabel(rec)
+		l.cache[key] = label
+	}
+	return label
+}
+
+func makeLabel(rec journal.Record) string {
+	code := rec.Flags & journal.FlagSourceMask
+	label := kindName(rec)
+	switch {
+	case rec.Kind != journal.KindData || code == 0:
+	case opcodes[code] != "":
+		label = opcodes[code]
+	default:
+		label = fmt.Sprintf("code-%d", code)
+	}
+	direction := "<"
+	if rec.Flags&journal.FlagOutbound != 0 {
+		direction = ">"
+	}
+	label = direction + label
+	for _, mark := range []struct {
+		set  bool
+		text string
+	}{
+		{code != 0 && rec.Flags&journal.FlagFinal == 0, "+"},
+		{rec.Flags&journal.FlagCompressed != 0, "~"},
+		{rec.Flags&journal.FlagTruncated != 0, "!"},
+	} {
+		if mark.set {
+			label += mark.text
+		}
+	}
+	return label
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/spf13/cobra"
+)
+
+const statLong = `Say what is in an archive: time range, records, bytes, rates, sizes, losses, files, and
+the same for each stream. With --from-time and the other bounds, only for that part.
+
+The records are read and checked on the way, so that the verdict covers what was
+counted. 'logbuf verify' also checks what no record needs, and lists all damage.`
+
+const statExample = `  logbuf stat day1
+
+  # one minute of one stream
+  logbuf stat day1 --from-time 2026-11-21T09:30:00Z --to-time 2026-11-21T09:31:00Z --stream trades
+
+  # streams that lost something
+  logbuf stat day1 --json | jq '.streams[] | select(.lost_records > 0)'`
+
+func newStatCmd() *cobra.Command {
+	var (
+		sel         selection
+		asJSON, utc bool
+	)
+	cmd := &cobra.Command{
+		Use:               "stat DIR",
+		Short:             "Count what is in an archive, by stream",
+		Long:              statLong,
+		Example:           statExample,
+		Args:              oneDir,
+		ValidArgsFunction: completeDir,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := sel.check(cmd.Flags()); err != nil {
+				return err
+			}
+			return runStat(cmd, args[0], &sel, asJSON, utc)
+		},
+	}
+	sel.addFlags(cmd.Flags())
+	complete(cmd, "stream", completeStream)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().BoolVar(&utc, "utc", false, "times in UTC (json always is), not in local time")
+	return cmd
+}
+
+func runStat(cmd *cobra.Command, dir string, sel *selection, asJSON, utc bool) error {
+	opts := &journal.ReaderOptions{Control: true}
+	sel.narrow(opts)
+	a, err := openArchive(dir, opts)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	ctx, _, stop := cli.Interruptible(cmd.Context())
+	defer stop()
+
+	count := newCounting(a, sel)
+	ended, err := count.run(ctx, cli.NewStatus(cmd.ErrOrStderr()))
+	if errors.Is(err, cli.ErrInterrupted) {
+		return errors.New("interrupted before the end: nothing is printed")
+	}
+	stats, filesErr := count.finish(ended, err)
+	if filesErr != nil {
+		return readError(dir, filesErr)
+	}
+	if err := printStat(cmd.OutOrStdout(), stats, asJSON, utc); err != nil {
+		return err
+	}
+	if err == nil && ended {
+		a.warnTorn(cmd)
+		err = sel.unknownStreams(a.names)
+	}
+	return err
+}
+
+func printStat(w io.Writer, s *archiveStats, asJSON, utc bool) error {
+	out := cli.NewOutput(w)
+	if asJSON {
+		if err := json.NewEncoder(out).Encode(s); err != nil {
+			return err
+		}
+		return out.Flush()
+	}
+	zone := time.Local
+	if utc {
+		zone = time.UTC
+	}
+	printStatText(out, s, zone)
+	return out.Flush()
+}
+
+// counting reads an archive and counts.
+type counting struct {
+	*archive
+	sel   *selection
+	stats *archiveStats
+	byID  map[uint16]*streamStats
+}
+
+func newCounting(a *archive, sel *selection) *counting {
+	return &counting{archive: a, sel: sel, stats: &archiveStats{Dir: a.dir}, byID: make(map[uint16]*streamStats)}
+}
+
+// progressEvery is how many records are read between two drawings of the progress.
+const progressEvery = 1 << 14
+
+func (c *counting) run(ctx context.Context, status *cli.Status) (ended bool, err error) {
+	defer status.Clear()
+	start := time.Now()
+	for n := int64(1); ; n++ {
+		rec, err := c.reader.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case err != nil && ctx.Err() != nil:
+			return false, context.Cause(ctx)
+		case err != nil:
+			return false, readError(c.dir, err)
+		case c.sel.past(rec):
+			return false, nil
+		}
+		if c.sel.match(rec, c.names) {
+			c.add(rec)
+		}
+		if n%progressEvery == 0 {
+			status.Set("reading: record %s, %s", cli.Count(rec.Seq), cli.Rate(n, time.Since(start)))
+		}
+	}
+}
+
+func (c *counting) add(rec journal.Record) {
+	if rec.Kind == journal.KindLoss {
+		c.addLoss(rec)
+		return
+	}
+	if isControl(rec) {
+		return
+	}
+	c.stats.add(rec)
+	c.stream(rec.Stream).add(rec)
+}
+
+func (c *counting) addLoss(rec journal.Record) {
+	loss, err := journal.ParseLoss(rec.Payload)
+	if err != nil {
+		loss = journal.Loss{} // a loss that cannot be read is a loss all the same
+	}
+	c.stats.addLoss(loss)
+	c.stream(rec.Stream).addLoss(loss)
+}
+
+func (c *counting) stream(id uint16) *streamStats {
+	s, ok := c.byID[id]
+	if !ok {
+		s = &streamStats{ID: id}
+		c.byID[id] = s
+	}
+	return s
+}
+
+// describeDamage is the verdict's second half: what is wrong, empty when nothing is.
+func describeDamage(err error, torn *journal.TornError) string {
+	var corrupt *journal.CorruptionError
+	switch {
+	case errors.As(err, &corrupt):
+		return fmt.Sprintf("%s at offset %d: %s; %s", corrupt.File, corrupt.Offset, corrupt.Reason, lostRange(corrupt.FirstSeq, corrupt.LastSeq))
+	case torn != nil:
+		return fmt.Sprintf("%s at offset %d: %s after %s: %s", torn.File, torn.Offset, cli.Plural(torn.Bytes, "byte"), afterSeq(torn.NextSeq), torn.Reason)
+	}
+	return ""
+}

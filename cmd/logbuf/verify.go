@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/spf13/cobra"
+)
+
+const verifyLong = `Read an archive from end to end, check every byte of it, and say what is there, what
+is damaged and what was lost. Nothing is changed; a writer may be active.
+
+A torn tail is what a crash leaves behind: bytes that were never promised as
+durable. Corruption is damage to bytes that were. Records that were lost while
+recording (a full ring, a reconnect) are listed too; they are no damage.
+
+Exit codes: 0 clean, 1 torn tail, 2 corrupt, 3 unreadable, 64 usage.`
+
+const verifyExample = `  logbuf verify day1
+
+  # in a script
+  logbuf verify day1 >/dev/null && rsync -a day1/ backup/day1/
+
+  # which sequences are lost?
+  logbuf verify day1 --json | jq '.problems[] | {file, first_seq, last_seq}'`
+
+func newVerifyCmd() *cobra.Command {
+	var asJSON, utc bool
+	cmd := &cobra.Command{
+		Use:               "verify DIR",
+		Short:             "Check every byte of an archive",
+		Long:              verifyLong,
+		Example:           verifyExample,
+		Args:              oneDir,
+		ValidArgsFunction: completeDir,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			report, err := runVerify(cmd.ErrOrStderr(), args[0])
+			if err != nil {
+				return readError(args[0], err)
+			}
+			if err := printVerify(cmd.OutOrStdout(), args[0], report, asJSON, utc); err != nil {
+				return err
+			}
+			return verdictExit(report.Verdict)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().BoolVar(&utc, "utc", false, "times in UTC (json always is), not in local time")
+	return cmd
+}
+
+// runVerify draws a progress bar when stderr is a terminal.
+func runVerify(stderr io.Writer, dir string) (*journal.Report, error) {
+	status, start := cli.NewStatus(stderr), time.Now()
+	defer status.Clear()
+	return journal.Verify(dir, &journal.VerifyOptions{
+		Progress: func(done, total int64) { status.Progress("verifying", done, total, start) },
+	})
+}
+
+// verdictExit gives the exit code of a verdict. The report has said the rest.
+func verdictExit(v journal.Verdict) error {
+	switch v {
+	case journal.Clean:
+		return nil
+	case journal.Torn:
+		return &cli.ExitError{Code: cli.ExitTorn}
+	case journal.Corrupt:
+		return &cli.ExitError{Code: cli.ExitCorrupt}
+	}
+	return cli.Exit(cli.ExitUnreadable, errors.New("the archive has no verdict"))
+}
+
+func printVerify(w io.Writer, dir string, r *journal.Report, asJSON, utc bool) error {
+	out := cli.NewOutput(w)
+	if asJSON {
+		if err := json.NewEncoder(out).Encode(newVerifyJSON(dir, r)); err != nil {
+			return err
+		}
+		return out.Flush()
+	}
+	zone := time.Local
+	if utc {
+		zone = time.UTC
+	}
+	v := verifyText{out: out, r: r, at: func(ns int64) string { return time.Unix(0, ns).In(zone).Format(timeLayout) }}
+	v.summary(dir)
+	v.problems(dir)
+	v.losses()
+	v.foreign()
+	return out.Flush()
+}
+
+// verifyText prints a report for people. Errors of the output stick in it and come back from its Flush.
+type verifyText struct {
+	out *cli.Output
+	r   *journal.Report
+	at  func(ns int64) string
+}
+
+func (v verifyText) printf(format string, args ...any) { fmt.Fprintf(v.out, format+"\n", args...) }
+
+func (v verifyText) summary(dir string) {
+	r := v.r
+	v.printf("%s: %v", dir, r.Verdict)
+	v.printf("  records   %s, %s", seqSpan(r.Records, r.FirstSeq, r.NextSeq), cli.Bytes(r.Bytes))
+	if r.MinTime != 0 || r.MaxTime != 0 {
+		v.printf("  time      %s to %s, %s", v.at(r.MinTime), v.at(r.MaxTime), cli.Elapsed(time.Duration(r.MaxTime-r.MinTime)))
+	}
+	v.printf("  files     %s, %s, %s", cli.Plural(r.Segments, "segment"), cli.Plural(r.Blocks, "block"), cli.Bytes(r.FileSize))
+	v.printf("  streams   %d", len(r.Streams))
+	if r.Control > 0 {
+		v.printf("  control   %s", cli.Plural(r.Control, "record"))
+	}
+}
+
+// seqSpan says how many records there are and how they are numbered.
+func seqSpan(records, first, next uint64) string {
+	if next == first {
+		return cli.Plural(records, "record")
+	}
+	return fmt.Sprintf("%s, number %d to %d", cli.Plural(records, "record"), first, next-1)
+}
+
+func (v verifyText) problems(dir string) {
+	for _, p := range v.r.Problems {
+		v.printf("problem: %s at offset %d: %s; %s", p.File, p.Offset, p.What, lostRange(p.FirstSeq, p.LastSeq))
+	}
+	if t := v.r.Torn; t != nil && v.r.Verdict == journal.Torn {
+		v.printf("torn tail: %s at offset %d: %s after %s: %s", t.File, t.Offset, cli.Plural(t.Bytes, "byte"), afterSeq(t.NextSeq), t.Reason)
+		v.printf("  nothing that was durable is missing; the next writer sets these bytes aside in a .torn file")
+	}
+	if v.r.Verdict == journal.Corrupt {
+		v.printf("  keep a copy of %s before anything writes to it; 'logbuf cat' reads up to the damage, and behind it with --from-seq", shellQuote(dir))
+	}
+}
+
+func afterSeq(next uint64) string {
+	if next == 0 {
+		return "no record"
+	}
+	return fmt.Sprintf("record %d", next-1)
+}
+
+func lostRange(first, last uint64) string {
+	switch {
+	case last+1 == first:
+		return "no record is known to be lost"
+	case last == ^uint64(0):
+		return fmt.Sprintf("records from %d on are lost", first)
+	case first == last:
+		return fmt.Sprintf("record %d is lost", first)
+	}
+	return fmt.Sprintf("records %d to %d are lost (%s)", first, last, cli.Count(last-first+1))
+}
+
+func (v verifyText) losses() {
+	if len(v.r.Losses) == 0 {
+		return
+	}
+	var records, bytes uint64
+	for _, l := range v.r.Losses {
+		records, bytes = records+l.Records, bytes+l.Bytes
+	}
+	v.printf("lost while recording: %s, %s, in %s:", cli.Plural(records, "record"), cli.Bytes(bytes), cli.Plural(len(v.r.Losses), "loss record"))
+	for _, l := range v.r.Losses {
+		v.printf("  before %d  %s  %s", l.Seq, streamLabel(l), describeLoss(l.Loss, v.at))
+	}
+}
+
+func streamLabel(l journal.LossRecord) string {
+	if l.Name == "" {
+		return fmt.Sprintf("#%d", l.Stream)
+	}
+	return string(appendSafe(nil, []byte(l.Name)))
+}
+
+func (v verifyText) foreign() {
+	for _, name := range v.r.Foreign {
+		v.printf("not part of the archive: %s", appendSafe(nil, []byte(name)))
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import "github.com/nexus-logbuf/logbuf/journal"
+
+// verifyJSON is what `verify --json` prints. Fields are stable; new ones may be added.
+type verifyJSON struct {
+	Dir       string            `json:"dir"`
+	Verdict   string            `json:"verdict"` // clean, torn, corrupt
+	Records   uint64            `json:"records"`
+	Control   uint64            `json:"control_records"`
+	Bytes     int64             `json:"payload_bytes"`
+	FileBytes int64             `json:"file_bytes"`
+	Segments  int               `json:"segments"`
+	Blocks    int64             `json:"blocks"`
+	FirstSeq  uint64            `json:"first_seq"`
+	NextSeq   uint64            `json:"next_seq"`
+	MinTime   string            `json:"min_time,omitempty"`
+	MaxTime   string            `json:"max_time,omitempty"`
+	Streams   map[uint16]string `json:"streams"`
+	Problems  []problemJSON     `json:"problems"`
+	Torn      *tornJSON         `json:"torn,omitempty"`
+	Losses    []lossRecordJSON  `json:"losses"`
+	Foreign   []string          `json:"foreign,omitempty"`
+}
+
+// problemJSON says what is wrong. The range is missing when no record is known to be lost, and its end when that is not
+// known.
+type problemJSON struct {
+	File     string  `json:"file"`
+	Offset   int64   `json:"offset"`
+	FirstSeq *uint64 `json:"first_seq,omitempty"`
+	LastSeq  *uint64 `json:"last_seq,omitempty"`
+	What     string  `json:"what"`
+}
+
+type tornJSON struct {
+	File    string `json:"file"`
+	Offset  int64  `json:"offset"`
+	Bytes   int64  `json:"bytes"`
+	NextSeq uint64 `json:"next_seq"`
+	Reason  string `json:"reason"`
+}
+
+type lossRecordJSON struct {
+	Seq      uint64 `json:"seq"` // of the data record after it
+	Stream   string `json:"stream,omitempty"`
+	StreamID uint16 `json:"stream_id"`
+	lossJSON
+}
+
+func newVerifyJSON(dir string, r *journal.Report) verifyJSON {
+	v := verifyJSON{
+		Dir: dir, Verdict: r.Verdict.String(), Records: r.Records, Control: r.Control, Bytes: r.Bytes,
+		FileBytes: r.FileSize, Segments: r.Segments, Blocks: r.Blocks, FirstSeq: r.FirstSeq, NextSeq: r.NextSeq,
+		Streams: r.Streams, Problems: []problemJSON{}, Losses: []lossRecordJSON{}, Foreign: r.Foreign,
+	}
+	if v.Streams == nil {
+		v.Streams = map[uint16]string{}
+	}
+	if r.MinTime != 0 || r.MaxTime != 0 {
+		v.MinTime, v.MaxTime = timeJSON(r.MinTime), timeJSON(r.MaxTime)
+	}
+	for _, p := range r.Problems {
+		v.Problems = append(v.Problems, newProblemJSON(p))
+	}
+	if t := r.Torn; t != nil {
+		v.Torn = &tornJSON{File: t.File, Offset: t.Offset, Bytes: t.Bytes, NextSeq: t.NextSeq, Reason: t.Reason}
+	}
+	for _, l := range r.Losses {
+		v.Losses = append(v.Losses, lossRecordJSON{Seq: l.Seq, Stream: l.Name, StreamID: l.Stream, lossJSON: newLossJSON(l.Loss)})
+	}
+	return v
+}
+
+func newProblemJSON(p journal.Problem) problemJSON {
+	j := problemJSON{File: p.File, Offset: p.Offset, What: p.What}
+	if p.LastSeq+1 == p.FirstSeq {
+		return j
+	}
+	j.FirstSeq = &p.FirstSeq
+	if p.LastSeq != ^uint64(0) {
+		j.LastSeq = &p.LastSeq
+	}
+	return j
+}
