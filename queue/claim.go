@@ -118,8 +118,10 @@ func (m *memory) zeroPadding(pos uint64, h header) {
 
 // claimBytes is the payload of a shared claim. Whether the claim is still open
 // is asked only where the checks are on: the answer costs a load of the header.
+// An abandoned claim keeps its bytes: its owner cannot know yet, and they are
+// nobody else's.
 func (r *ring) claimBytes(c Claim) []byte {
-	if invariants.Enabled && r.mem.load(c.id) != r.markOf(c) {
+	if invariants.Enabled && r.mem.load(c.id) != r.markOf(c) && !r.closed.Load() {
 		return nil
 	}
 	return r.mem.bytes(c.id+headerLen, c.hdr.payload())

@@ -1,0 +1,236 @@
+package channel
+
+import (
+	"context"
+	"io"
+	"iter"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/queue"
+)
+
+// Receiver is the receiving side of a channel. It is for one goroutine at a
+// time; only Stats may be called from anywhere. A record, or a span, is valid
+// until the next call of a method that receives or gives back.
+//
+// A context that is done ends a receiving call before it looks for a record,
+// so that a busy channel does not keep a cancelled loop alive; the record
+// stays in the ring.
+type Receiver struct {
+	core   *core
+	timer  *time.Timer
+	procs  int // GOMAXPROCS, which takes a lock to ask, as of the last sleep
+	closed bool
+
+	beforeArm func() // for tests: runs where a wake-up is lost if nobody looks again
+}
+
+// Recv returns the next record, waiting for it if need be. When the senders
+// are closed and everything is received, the error is io.EOF; it is ctx's
+// error when ctx is done, and ErrClosed on a closed receiver.
+func (r *Receiver) Recv(ctx context.Context) ([]byte, error) {
+	return r.recv(ctx.Done(), nil, ctx.Err)
+}
+
+// RecvTimeout is Recv with a limit of d on the wait; then the error is
+// os.ErrDeadlineExceeded. With d ≤ 0 it does not wait.
+func (r *Receiver) RecvTimeout(d time.Duration) ([]byte, error) {
+	if rec, ok := r.TryRecv(); ok {
+		return rec, nil
+	}
+	if d <= 0 {
+		switch {
+		case r.closed:
+			return nil, ErrClosed
+		case r.core.ring.Drained():
+			return nil, io.EOF
+		}
+		return nil, os.ErrDeadlineExceeded
+	}
+	r.timer.Reset(d)
+	defer r.timer.Stop()
+	return r.recv(nil, r.timer.C, nil)
+}
+
+func (r *Receiver) recv(done <-chan struct{}, alarm <-chan time.Time, cause func() error) ([]byte, error) {
+	if err := r.check(done, cause); err != nil {
+		return nil, err
+	}
+	for {
+		if rec, ok := r.core.ring.Next(); ok {
+			return rec, nil
+		}
+		if err := r.await(done, alarm, cause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// TryRecv returns the next record if there is one.
+func (r *Receiver) TryRecv() (rec []byte, ok bool) {
+	if r.closed {
+		return nil, false
+	}
+	return r.core.ring.Next()
+}
+
+// Wait returns nil as soon as there is something to receive or drain. Its
+// errors are Recv's. What was received before stays valid.
+func (r *Receiver) Wait(ctx context.Context) error {
+	if err := r.check(ctx.Done(), ctx.Err); err != nil {
+		return err
+	}
+	return r.await(ctx.Done(), nil, ctx.Err)
+}
+
+// Drain calls fn for each of the records that are there, at most limit, and
+// returns how many there were. It does not wait. See queue.Consumer.Drain.
+func (r *Receiver) Drain(limit int, fn func(typ int32, rec []byte)) int {
+	if r.closed {
+		return 0
+	}
+	return r.core.ring.Drain(limit, fn)
+}
+
+// Peek returns the records that are there as they lie in the ring, without
+// copying and without waiting. See queue.Consumer.Peek.
+func (r *Receiver) Peek(maxBytes int) queue.Span {
+	if r.closed {
+		return queue.Span{}
+	}
+	return r.core.ring.Peek(maxBytes)
+}
+
+// ReleaseTo gives the space before pos, the End of a span, back to the
+// senders. See queue.Consumer.ReleaseTo.
+func (r *Receiver) ReleaseTo(pos uint64) { r.core.ring.ReleaseTo(pos) }
+
+// Type is the type of the record received last.
+func (r *Receiver) Type() int32 { return r.core.ring.Type() }
+
+// Release gives everything received so far back to the senders at once.
+func (r *Receiver) Release() { r.core.ring.Release() }
+
+// Records is the records to come, for a range loop. It ends when the senders
+// are closed and everything is received, when ctx is done, or when the
+// receiver is closed. Each record is valid for its turn of the loop.
+func (r *Receiver) Records(ctx context.Context) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for {
+			rec, err := r.Recv(ctx)
+			if err != nil || !yield(rec) {
+				return
+			}
+		}
+	}
+}
+
+// Close ends the receiving side: senders get ErrClosed from now on. Records
+// that were not received are gone. A second Close returns ErrClosed.
+func (r *Receiver) Close() error {
+	if r.closed {
+		return ErrClosed
+	}
+	r.closed = true
+	r.core.finished.Store(true)
+	return nil
+}
+
+// Stats is a snapshot of the ring's counters. Any goroutine may call it.
+func (r *Receiver) Stats() queue.Stats { return r.core.ring.Stats() }
+
+// check is what every receiving call asks first.
+func (r *Receiver) check(done <-chan struct{}, cause func() error) error {
+	if r.closed {
+		return ErrClosed
+	}
+	select {
+	case <-done:
+		return cause()
+	default:
+		return nil
+	}
+}
+
+const (
+	waitSpins  = 64
+	waitYields = 16
+	minSleep   = time.Microsecond
+	maxSleep   = time.Millisecond
+)
+
+// await returns nil when a record is ready, io.EOF at the end, and otherwise
+// what ended the wait: cause() for done, os.ErrDeadlineExceeded for alarm.
+func (r *Receiver) await(done <-chan struct{}, alarm <-chan time.Time, cause func() error) error {
+	spins := waitSpins
+	if r.procs == 1 {
+		spins = 0 // a spinner would keep the senders from running
+	}
+	for i := 0; ; i++ {
+		if over, err := r.look(); over {
+			return err
+		}
+		switch {
+		case i < spins:
+			pause()
+			continue
+		case i < spins+waitYields:
+			runtime.Gosched()
+		case r.core.strategy == Spin:
+			pause()
+			if i%waitSpins == 0 || spins == 0 {
+				runtime.Gosched()
+			}
+		case r.core.strategy == Park && r.core.senders.Load() > 0:
+			r.procs = runtime.GOMAXPROCS(0)
+			if r.beforeArm != nil {
+				r.beforeArm()
+			}
+			r.core.parker.Arm()
+			over, err := r.look()
+			if over || r.core.senders.Load() == 0 { // both may have come true since they were asked last
+				r.core.parker.Disarm()
+				if over {
+					return err
+				}
+				continue
+			}
+			if r.core.parker.Park(done, alarm) {
+				return r.late()
+			}
+		default:
+			// Backoff; or the last sender is gone while a claim of its is
+			// between two steps, and nobody will wake us.
+			time.Sleep(min(maxSleep, minSleep<<min(i-spins-waitYields, 10)))
+		}
+		select {
+		case <-done:
+			return cause()
+		case <-alarm:
+			return r.late()
+		default:
+		}
+	}
+}
+
+// look reports whether the wait is over: a record is ready, or none will come.
+func (r *Receiver) look() (over bool, err error) {
+	switch {
+	case r.core.ring.Ready():
+		return true, nil
+	case r.core.ring.Drained():
+		return true, io.EOF
+	}
+	return false, nil
+}
+
+// late is the answer once the alarm has gone off: a record that came in the
+// meantime is still taken.
+func (r *Receiver) late() error {
+	if over, err := r.look(); over {
+		return err
+	}
+	return os.ErrDeadlineExceeded
+}

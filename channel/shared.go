@@ -1,0 +1,103 @@
+package channel
+
+import (
+	"sync/atomic"
+
+	"github.com/nexus-logbuf/logbuf/queue"
+)
+
+// SharedSender is a handle on the sending side of an MPSC channel. Any
+// goroutine may use it at any time. Each handle is closed once, by its owner;
+// the receiver comes to its end when all are.
+type SharedSender struct {
+	ring   *queue.SharedProducer
+	core   *core
+	closed atomic.Bool
+}
+
+// Clone gives another handle, with a Close of its own. The clone of a closed
+// handle is closed.
+func (s *SharedSender) Clone() *SharedSender {
+	clone := &SharedSender{ring: s.ring, core: s.core}
+	if s.closed.Load() || !s.core.addSender() {
+		clone.closed.Store(true)
+	}
+	return clone
+}
+
+// addSender counts another handle, unless the last one is gone.
+func (c *core) addSender() bool {
+	for {
+		n := c.senders.Load()
+		if n == 0 {
+			return false
+		}
+		if c.senders.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// TrySend sends a copy of rec, or returns at once: queue.ErrFull if it does
+// not fit now, queue.ErrTooLarge if it never will, ErrClosed if this handle or
+// the receiver is closed. A nil error means that the record is committed.
+func (s *SharedSender) TrySend(rec []byte) error {
+	if s.done() {
+		return ErrClosed
+	}
+	if _, err := s.ring.Write(rec); err != nil {
+		return failed(err)
+	}
+	s.core.wake()
+	return nil
+}
+
+// Send is TrySend that tries again for a few microseconds while the ring is
+// full, and then returns queue.ErrFull.
+func (s *SharedSender) Send(rec []byte) error {
+	return persist(func() error { return s.TrySend(rec) })
+}
+
+// TryClaim reserves n bytes for a record of type 1, or returns at once; the
+// errors are TrySend's. Records claimed later, by anyone, are not received
+// until this claim is settled.
+func (s *SharedSender) TryClaim(n int) (Claim, error) { return s.TryClaimTyped(1, n) }
+
+// TryClaimTyped reserves n bytes for a record of type typ, at least 1, which
+// the receiver learns from Type and Drain.
+func (s *SharedSender) TryClaimTyped(typ int32, n int) (Claim, error) {
+	if s.done() {
+		return Claim{}, ErrClosed
+	}
+	c, err := s.ring.TryClaimTyped(typ, n)
+	if err != nil {
+		return Claim{}, failed(err)
+	}
+	return Claim{claim: c, core: s.core}, nil
+}
+
+// Claim is TryClaim that tries again for a few microseconds while the ring is
+// full, and then returns queue.ErrFull.
+func (s *SharedSender) Claim(n int) (c Claim, err error) {
+	err = persist(func() error { c, err = s.TryClaim(n); return err })
+	return c, err
+}
+
+// Notify wakes the receiver after claims that were settled with CommitQuiet.
+func (s *SharedSender) Notify() { s.core.wake() }
+
+// Close ends this handle. With the last one the sending side ends: the
+// receiver gets what was committed, and then io.EOF; claims that are still
+// open are abandoned. A second Close returns ErrClosed.
+func (s *SharedSender) Close() error {
+	if !s.closed.CompareAndSwap(false, true) {
+		return ErrClosed
+	}
+	if s.core.senders.Add(-1) == 0 {
+		s.ring.Close()
+		s.core.wake()
+	}
+	return nil
+}
+
+func (s *SharedSender) done() bool { return s.closed.Load() || s.core.finished.Load() }
