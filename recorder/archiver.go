@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
@@ -20,7 +19,7 @@ const (
 // this package or the journal and ends the program.
 type archiver struct {
 	rec     *Recorder
-	journal *journal.Writer
+	journal archive
 	staged  []byte // copies of batches, where one is needed
 	losses  []loss // taken from a lane, being written
 	poll    bool   // a lane needs a look in a while, though nobody will wake the archiver for it

@@ -25,7 +25,7 @@ const (
 // methods may be called from any goroutine.
 type Recorder struct {
 	opts    Options
-	journal *journal.Writer
+	journal archive
 	parker  *park.Parker
 
 	// Read for each record, written a few times in a recorder's life.
@@ -73,13 +73,17 @@ func Open(dir string, opts *Options) (*Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
+	return start(w, o), nil
+}
+
+func start(w archive, o Options) *Recorder {
 	r := &Recorder{
 		opts: o, journal: w, parker: park.New(),
 		stopping: make(chan struct{}), done: make(chan struct{}),
 	}
 	r.lanes.Store(new([]*lane))
 	go newArchiver(r).run()
-	return r, nil
+	return r
 }
 
 // Recovered is what Open found at the end of the archive.
