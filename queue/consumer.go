@@ -116,29 +116,26 @@ func (c *Consumer) Drain(limit int, fn func(typ int32, rec []byte)) int {
 // span is valid until it is given back with ReleaseTo, or by Next, Release or
 // Drain.
 func (c *Consumer) Peek(maxBytes int) Span {
-	start, h, ok := c.take()
+	start, _, ok := c.take()
 	if !ok {
 		return Span{}
 	}
-	// end is behind the last record, at behind the last frame looked at.
-	records, end := 1, c.pos
+	records, end := 1, c.pos // end is behind the last record, at behind the last frame looked at
 	limit := start + uint64(max(maxBytes, 0))
-	for at := end; at&c.ring.mem.mask != 0; at += h.stride() {
-		if h = c.ring.mem.load(at); !h.committed() {
+	for at := end; at&c.ring.mem.mask != 0; {
+		h := c.ring.mem.load(at)
+		if !h.committed() || h.skip() && h.stride() > smallSkip {
 			break
 		}
+		at += h.stride()
 		if h.skip() {
-			if h.stride() > smallSkip {
-				break
-			}
 			continue
 		}
-		if next := at + h.stride(); int64(limit-next) >= 0 {
-			records, end = records+1, next
-			c.bytes += uint64(h.payload())
-			continue
+		if int64(limit-at) < 0 {
+			break
 		}
-		break
+		records, end = records+1, at
+		c.bytes += uint64(h.payload())
 	}
 	c.records += uint64(records - 1)
 	c.pos, c.readEnd = end, end
