@@ -1,0 +1,52 @@
+# Every target works from a fresh checkout with Go, git and make; -race needs a C compiler too.
+
+MODULES := . adapter/wsbuf bench cmd/logbuf
+TARGETS := linux/amd64 linux/arm64 linux/386 darwin/arm64 windows/amd64
+FUZZTIME ?= 10s
+GO ?= go
+
+# in-each runs a command in every module, and stops at the first that fails.
+in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
+
+.PHONY: check test race fmt vet staticcheck tidy cross fuzz bench demo clean
+
+check: fmt vet staticcheck tidy cross test race ## all that must hold before a commit lands
+
+test: ## the tests of every module
+	$(call in-each,$(GO) test ./...)
+
+race: ## the same tests under the race detector
+	$(call in-each,$(GO) test -race ./...)
+
+fmt: ## fails if gofmt would change a file
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(call in-each,$(GO) vet ./...)
+
+bin/staticcheck: tools/go.mod tools/go.sum
+	cd tools && GOWORK=off $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+staticcheck: bin/staticcheck
+	$(call in-each,$(CURDIR)/bin/staticcheck ./...)
+
+tidy: ## fails if go mod tidy would change a module
+	@set -e; for m in $(MODULES) tools; do echo "== $$m: go mod tidy -diff"; (cd $$m && GOWORK=off $(GO) mod tidy -diff); done
+
+cross: ## builds library and tool, and their tests, for the other platforms
+	@set -e; for t in $(TARGETS); do for m in . adapter/wsbuf cmd/logbuf; do \
+		echo "== $$m: $$t"; (cd $$m && GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) vet ./...); done; done
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for m in $(MODULES); do (cd $$m; for f in $$(grep -rl --include='*_test.go' '^func Fuzz' . | grep -v '/bench/' || true); do \
+		for n in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
+			echo "== $$m: $$(dirname $$f) $$n"; $(GO) test -run '^$$' -fuzz "^$$n\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); done; done); done
+
+bench: ## the first comparison: ring, recorder and read-back against a Go channel
+	cd bench && $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
+
+demo: ## record a live feed, verify it, read it back, replay it
+	$(GO) run ./cmd/logbuf demo
+
+clean:
+	rm -rf bin
