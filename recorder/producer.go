@@ -100,6 +100,9 @@ func (p *Producer) Claim(ctx context.Context, kind, flags uint8, n int) (Claim, 
 // smaller.
 func (p *Producer) MaxRecord() int { return p.max }
 
+// Overload is the policy that the producer was made with.
+func (p *Producer) Overload() Overload { return p.policy }
+
 // Lose says that the source lost records that were never offered: a frame that
 // was too large to receive, or a gap while it was disconnected. It is counted,
 // and a loss record goes into the archive where the records would have been.
