@@ -115,12 +115,15 @@ func describeControl(rec journal.Record, at func(ns int64) string) string {
 	case journal.KindClock:
 		return "the clock was stepped"
 	case journal.KindMark:
-		return "mark " + string(appendSafe(nil, rec.Payload))
+		return "mark: " + string(appendPayload(nil, afterVersion(rec.Payload)))
 	case journal.KindClose:
 		return "closed in good order"
 	}
 	return fmt.Sprintf("control record of kind %#x, %s, not known to this version", rec.Kind, cli.Plural(len(rec.Payload), "byte"))
 }
+
+// afterVersion skips the version byte that the payload of every control record begins with.
+func afterVersion(payload []byte) []byte { return payload[min(1, len(payload)):] }
 
 func describeLoss(l journal.Loss, at func(ns int64) string) string {
 	var b strings.Builder

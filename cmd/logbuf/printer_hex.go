@@ -16,9 +16,7 @@ func (p *hexPrinter) print(w io.Writer, rec journal.Record) error {
 	if isControl(rec) {
 		l.buf = append(l.buf, describeControl(rec, l.at)...)
 	}
-	for len(l.buf) > 0 && l.buf[len(l.buf)-1] == ' ' {
-		l.buf = l.buf[:len(l.buf)-1]
-	}
+	l.end()
 	l.buf = append(l.buf, '\n')
 	if _, err := w.Write([]byte("# ")); err != nil {
 		return err

@@ -100,10 +100,15 @@ func newLossJSON(l journal.Loss) lossJSON {
 
 func timeJSON(ns int64) string { return time.Unix(0, ns).UTC().Format(timeLayout) }
 
+// appendControlJSON appends what a control record of a known kind says, and the bytes of others as they are.
 func appendControlJSON(b []byte, rec journal.Record) []byte {
 	switch rec.Kind {
-	case journal.KindStream:
-		return b // its name is the stream's
+	case journal.KindStream, journal.KindClose:
+		return b // a stream's name is in "stream" already; a close says no more
+	case journal.KindMark:
+		if text := afterVersion(rec.Payload); utf8.Valid(text) {
+			return appendJSONString(append(b, `,"text":`...), text)
+		}
 	case journal.KindLoss:
 		loss, err := journal.ParseLoss(rec.Payload)
 		if err != nil {
@@ -115,7 +120,9 @@ func appendControlJSON(b []byte, rec journal.Record) []byte {
 		}
 		return append(append(b, `,"loss":`...), text...)
 	}
-	return appendPayloadJSON(b, rec.Payload)
+	b = append(b, `,"payload_base64":"`...)
+	b = base64.StdEncoding.AppendEncode(b, rec.Payload)
+	return append(b, '"')
 }
 
 // appendJSONString appends text, which must be valid UTF-8, as a JSON string.

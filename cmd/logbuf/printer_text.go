@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strconv"
@@ -63,6 +64,9 @@ func (l *line) start(rec journal.Record) {
 	l.buf = append(l.buf, "  "...)
 }
 
+// end takes away the spaces that wait for a payload, for lines that have none.
+func (l *line) end() { l.buf = bytes.TrimRight(l.buf, " ") }
+
 func (l *line) right(s string, width int) {
 	l.pad(width - len(s))
 	l.buf = append(l.buf, s...)
@@ -83,9 +87,12 @@ type textPrinter struct{ line line }
 func (p *textPrinter) print(w io.Writer, rec journal.Record) error {
 	l := &p.line
 	l.start(rec)
-	if isControl(rec) {
+	switch {
+	case isControl(rec):
 		l.buf = append(l.buf, describeControl(rec, l.at)...)
-	} else {
+	case len(rec.Payload) == 0:
+		l.end()
+	default:
 		l.buf = appendPayload(l.buf, rec.Payload)
 	}
 	l.buf = append(l.buf, '\n')
