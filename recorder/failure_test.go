@@ -1,0 +1,189 @@
+package recorder
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/nexus-logbuf/logbuf/journal"
+)
+
+// failing is an archive whose append k takes some of its records and then
+// fails, as do all appends behind it.
+func failing(k, taken int) *fakeArchive {
+	f := new(fakeArchive)
+	f.before = func(n int, _ []byte) (int, error) {
+		if n < k {
+			return 0, nil
+		}
+		if n > k {
+			taken = 0
+		}
+		return taken, &journal.WriteError{Op: "write", File: "x.lbj", Err: syscall.ENOSPC}
+	}
+	return f
+}
+
+// After a failed write the recorder stands still: producers and waiters get
+// the error, what is in the lanes is lost and counted, Close names it.
+func TestWriteFailure(t *testing.T) {
+	for _, policy := range []Overload{OverloadDrop, OverloadWait, OverloadFail} {
+		for _, taken := range []int{0, 3} {
+			t.Run(policy.String(), func(t *testing.T) {
+				bothKinds(t, func(t *testing.T, shared bool) {
+					synctest.Test(t, func(t *testing.T) {
+						f := failing(2, taken)
+						r := startFake(t, f, &Options{LaneSize: 1024})
+						p := mustProducer(t, r, "a", &ProducerOptions{Overload: policy, Shared: shared})
+						for range 2 {
+							_, _ = p.Write(make([]byte, 10))
+							synctest.Wait()
+						}
+						open, err := p.TryClaim(1, 0, 10)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if !shared {
+							open.Abort()
+						}
+						for range 10 {
+							if _, err := p.Write(make([]byte, 10)); err != nil {
+								t.Fatal(err)
+							}
+						}
+						if shared {
+							open.Abort()
+						}
+						synctest.Wait()
+						checkStopped(t, r, p, 12, 2+taken)
+						if err := r.Close(t.Context()); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), `stream "a"`) {
+							t.Error("Close:", err)
+						}
+					})
+				})
+			})
+		}
+	}
+}
+
+// checkStopped looks at a recorder that has failed after offered records, of
+// which the archive has so many.
+func checkStopped(t *testing.T, r *Recorder, p *Producer, offered, archived int) {
+	t.Helper()
+	s := p.Stats()
+	lost := uint64(offered - archived)
+	if s.Records != uint64(archived) || s.Bytes != uint64(10*archived) || s.Lost != lost || s.LostBytes != 10*lost || s.LagRecords != 0 {
+		t.Errorf("stats %+v, want %d records and %d lost", s, archived, lost)
+	}
+	var e *journal.WriteError
+	if _, err := p.Write(make([]byte, 10)); !errors.As(err, &e) || !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrClosed) {
+		t.Error("Write:", err)
+	}
+	if _, err := p.Claim(t.Context(), 1, 0, 10); !errors.As(err, &e) {
+		t.Error("Claim:", err)
+	}
+	if _, err := r.Producer("b", nil); !errors.As(err, &e) {
+		t.Error("Producer:", err)
+	}
+	if now := p.Stats(); now.Lost+now.Refused != s.Lost+s.Refused+2 {
+		t.Errorf("stats %+v, before %+v", now, s)
+	}
+	var n *NotWrittenError
+	if err := p.WaitDurable(t.Context()); !errors.As(err, &n) || n.Streams[0].Name != "a" || n.Streams[0].Records != lost || !errors.As(err, &e) {
+		t.Error("WaitDurable:", err)
+	}
+	if err := r.Stats().Err; !errors.As(err, &e) {
+		t.Error("Stats().Err:", err)
+	}
+}
+
+// Callers that wait when the write fails get the error.
+func TestWriteFailureReleasesWaiters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		f := new(fakeArchive)
+		f.before = func(int, []byte) (int, error) { <-gate; return 0, syscall.EIO }
+		r := startFake(t, f, &Options{LaneSize: 1024})
+		p := mustProducer(t, r, "a", &ProducerOptions{Overload: OverloadWait, Shared: true})
+		taken := fill(t, p)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if _, err := p.Write(make([]byte, 40)); !errors.Is(err, syscall.EIO) {
+					t.Error("Write:", err)
+				}
+			})
+			wg.Go(func() {
+				if err := p.WaitDurable(t.Context()); !errors.Is(err, syscall.EIO) {
+					t.Error("WaitDurable:", err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(gate)
+		wg.Wait()
+		if err := r.Close(t.Context()); !errors.Is(err, syscall.EIO) {
+			t.Error(err)
+		}
+		if s := p.Stats(); s.Lost != uint64(taken) || s.Refused != 4 || s.Records != 0 {
+			t.Errorf("stats %+v, %d were in the lane", s, taken)
+		}
+	})
+}
+
+// Writers race with the failure: offered records are archived, lost or refused,
+// each exactly once.
+func TestWriteFailureDuringWrites(t *testing.T) {
+	bothKinds(t, func(t *testing.T, shared bool) {
+		for round := range scaled(200) {
+			f := failing(round%20, round%3)
+			r := startFake(t, f, &Options{LaneSize: 1024})
+			const writers = 2
+			var offered [writers]uint64
+			var ps []*Producer
+			var wg sync.WaitGroup
+			for i := range writers {
+				if !shared || i == 0 {
+					ps = append(ps, mustProducer(t, r, string(rune('a'+i)), &ProducerOptions{Overload: Overload(round % 3), Shared: shared}))
+				}
+				p := ps[len(ps)-1]
+				wg.Go(func() {
+					for {
+						offered[i]++
+						if _, err := p.Write(make([]byte, 10)); errors.Is(err, syscall.ENOSPC) {
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if err := r.Close(t.Context()); !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+			var want, got uint64
+			for _, n := range offered {
+				want += n
+			}
+			for _, p := range ps {
+				s := p.Stats()
+				got += s.Records + s.Lost + s.Refused
+				if s.LagRecords != 0 {
+					t.Errorf("lag %d", s.LagRecords)
+				}
+			}
+			if got != want || f.NextSeq() != r.Stats().Streams[0].Records+second(r) {
+				t.Fatalf("round %d: offered %d, accounted for %d; archive %d", round, want, got, f.NextSeq())
+			}
+		}
+	})
+}
+
+func second(r *Recorder) uint64 {
+	if s := r.Stats().Streams; len(s) > 1 {
+		return s[1].Records
+	}
+	return 0
+}

@@ -1,0 +1,182 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"reflect"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/journal"
+)
+
+func at(pos uint64) func() uint64 { return func() uint64 { return pos } }
+
+func TestLossBookMerges(t *testing.T) {
+	one := func(reason journal.LossReason, when int64) loss {
+		return loss{records: 1, bytes: 10, from: when, to: when, reason: reason}
+	}
+	gap := func(from, to int64) loss { return loss{from: from, to: to, reason: journal.LossSource} }
+	var b lossBook
+	b.add(at(64), one(journal.LossOverload, 5))
+	b.add(at(64), one(journal.LossTooLarge, 6))
+	b.add(at(64), one(journal.LossOverload, 7)) // same position and reason
+	b.add(at(64), gap(8, 9))
+	b.add(at(64), loss{records: 3, from: 1, to: 2, reason: journal.LossSource}) // a known number is kept apart from an unknown one
+	b.add(at(64), gap(10, 11))
+	b.add(at(128), one(journal.LossOverload, 12)) // a record lies between
+	if !b.pending.Load() {
+		t.Fatal("nothing pending")
+	}
+	got := b.takeBefore(nil, 128)
+	want := []loss{
+		{pos: 64, records: 2, bytes: 20, from: 5, to: 7, reason: journal.LossOverload},
+		{pos: 64, records: 1, bytes: 10, from: 6, to: 6, reason: journal.LossTooLarge},
+		{pos: 64, from: 8, to: 11, reason: journal.LossSource},
+		{pos: 64, records: 3, from: 1, to: 2, reason: journal.LossSource},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if !b.pending.Load() {
+		t.Error("the last one is still pending")
+	}
+	if got := b.takeAll(nil); len(got) != 1 || got[0].pos != 128 || b.pending.Load() {
+		t.Errorf("rest %+v, pending %v", got, b.pending.Load())
+	}
+}
+
+// However long an overload lasts, the book holds an entry for each reason.
+func TestLossBookIsBounded(t *testing.T) {
+	var b lossBook
+	for i := range 10000 {
+		b.add(at(8), loss{records: uint64(i % 2), reason: journal.LossReason(1 + i%5)})
+	}
+	if len(b.entries) > 10 {
+		t.Errorf("%d entries", len(b.entries))
+	}
+}
+
+// Positions cross 2⁶⁴.
+func TestLossBookWrapsAround(t *testing.T) {
+	var b lossBook
+	b.add(at(^uint64(7)), loss{records: 1, reason: 1})
+	b.add(at(16), loss{records: 2, reason: 1})
+	if got := b.takeBefore(nil, 8); len(got) != 1 || got[0].records != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := b.takeBefore(nil, 24); len(got) != 1 || got[0].records != 2 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestMark(t *testing.T) {
+	for _, pos := range []uint64{0, 8, 1 << 20, 1<<35 - 8, 1 << 35, 1<<35 + 8, ^uint64(7)} {
+		for _, behind := range []uint64{0, 8, 1 << 20, 1 << 30} {
+			m := makeMark(7, pos)
+			if got := m.position(pos - behind); got != pos || m.records() != 7 {
+				t.Errorf("position %#x seen from %#x behind is %#x, %d records", pos, behind, got, m.records())
+			}
+			if got := m.position(pos + behind); got != pos {
+				t.Errorf("position %#x seen from %#x ahead is %#x", pos, behind, got)
+			}
+		}
+	}
+}
+
+// What a source says it lost stands where it said so: between the records
+// around it, at once with the next record, after a while without one, or at
+// Close.
+func TestLose(t *testing.T) {
+	bothKinds(t, func(t *testing.T, shared bool) {
+		synctest.Test(t, func(t *testing.T) {
+			f := new(fakeArchive)
+			r := startFake(t, f, nil)
+			p := mustProducer(t, r, "a", &ProducerOptions{Shared: shared})
+			write := func(s string) {
+				t.Helper()
+				if _, err := p.Write([]byte(s)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("0")
+			p.Lose(2, 100, journal.LossTooLarge)
+			p.LoseBetween(0, 0, journal.LossSource, 70, 90)
+			write("3")
+			write("4")
+			synctest.Wait()
+			if n := len(f.all()); n != 5 {
+				t.Fatalf("%d records behind a loss and a record", n)
+			}
+
+			p.Lose(1, 5, journal.LossTooLarge)
+			synctest.Wait()
+			if n := len(f.all()); n != 5 {
+				t.Fatal("a loss did not wait for the next record")
+			}
+			time.Sleep(lossDelay + time.Millisecond)
+			synctest.Wait()
+			if n := len(f.all()); n != 6 {
+				t.Fatalf("%d records: a loss in an idle lane was not written after %v", n, lossDelay)
+			}
+
+			write("6")
+			p.Lose(1, 5, journal.LossTooLarge)
+			if err := p.WaitDurable(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			mustClose(t, r)
+
+			got := replay(t, f.all(), 1)
+			now := time.Now().UnixNano()
+			for i := range got.losses {
+				if l := &got.losses[i]; l.From > 1000 {
+					if l.From > now || now-l.To > int64(time.Second) {
+						t.Errorf("loss %+v is not of now", *l)
+					}
+					l.From, l.To = 0, 0
+				}
+			}
+			want := []journal.Loss{
+				{Stream: 1, First: 1, Records: 2, Bytes: 100, Reason: journal.LossTooLarge},
+				{Stream: 1, First: 3, From: 70, To: 90, Reason: journal.LossSource},
+				{Stream: 1, First: 5, Records: 1, Bytes: 5, Reason: journal.LossTooLarge},
+				{Stream: 1, First: 7, Records: 1, Bytes: 5, Reason: journal.LossTooLarge},
+			}
+			if !reflect.DeepEqual(got.losses, want) {
+				t.Errorf("losses\n%+v, want\n%+v", got.losses, want)
+			}
+			if !slices.Equal(got.ordinal, []uint64{0, 3, 4, 6}) {
+				t.Errorf("ordinals %v", got.ordinal)
+			}
+			for i, rec := range got.data {
+				if !bytes.Equal(rec.Payload, []byte{byte('0' + got.ordinal[i])}) {
+					t.Errorf("ordinal %d is record %q", got.ordinal[i], rec.Payload)
+				}
+			}
+			if s := streamStats(t, r, "a"); s.Lost != 4 || s.LostBytes != 110 || s.Gaps != 1 {
+				t.Errorf("stats %+v", s)
+			}
+		})
+	})
+}
+
+// Losses behind the last record of a producer that closes are written too.
+func TestLossThenProducerClose(t *testing.T) {
+	f := new(fakeArchive)
+	r := startFake(t, f, &Options{MemoryLimit: DefaultLaneSize})
+	for i := range 10 {
+		p := mustProducer(t, r, "a", nil) // fits only when the one before is gone
+		p.Lose(1, 1, journal.LossSource)
+		_ = p.Close()
+		if got := replay(t, f.all(), 1); len(got.losses) < i {
+			t.Fatalf("%d losses in the archive, %d lanes are gone", len(got.losses), i)
+		}
+	}
+	mustClose(t, r)
+	if got := replay(t, f.all(), 1); got.lost != 10 {
+		t.Errorf("%d lost", got.lost)
+	}
+}
