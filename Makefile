@@ -8,7 +8,7 @@ GO ?= go
 # in-each runs a command in every module, and stops at the first that fails.
 in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
 
-.PHONY: check test race fmt vet staticcheck tidy cross fuzz bench demo clean
+.PHONY: check test race fmt vet staticcheck tidy cross fuzz bench spin demo clean
 
 check: fmt vet staticcheck tidy cross test race ## all that must hold before a commit lands
 
@@ -44,6 +44,9 @@ fuzz: ## each fuzz target for FUZZTIME
 
 bench: ## the first comparison: ring, recorder and read-back against a Go channel
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
+
+spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler
+	spec/park/run.sh
 
 demo: ## record a live feed, verify it, read it back, replay it
 	$(GO) run ./cmd/logbuf demo
