@@ -60,3 +60,13 @@ func TestQuantiles(t *testing.T) {
 		}
 	}
 }
+
+func TestQuantilesOfAFew(t *testing.T) {
+	var h histogram
+	for _, d := range []time.Duration{3, 1, 2} {
+		h.add(d)
+	}
+	if got, want := h.lateness(), (Lateness{Max: 3, P50: 2, P99: 3}); got != want {
+		t.Errorf("of 1, 2 and 3 ns: %+v, want %+v", got, want)
+	}
+}

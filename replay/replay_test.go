@@ -140,6 +140,21 @@ func TestRunFilterAndEnd(t *testing.T) {
 	})
 }
 
+// A reader that follows would wait for ever after the last record that is wanted.
+func TestRunReadsNothingBehindItsEnd(t *testing.T) {
+	src := recorded(0, 1, 2, 3)
+	src.err = errors.New("read behind the end")
+	src.recs[3].Seq = 5 // 3 and 4 are lost
+	report, err := run(t.Context(), &script{recs: src.recs[:3], err: src.err}, new(clock).sink, &Options{LastSeq: 2})
+	if err != nil || report.Records != 3 {
+		t.Errorf("to the last: %d records, error %v; want 3", report.Records, err)
+	}
+	report, err = run(t.Context(), src, new(clock).sink, &Options{LastSeq: 4})
+	if err != nil || report.Records != 3 || report.LastSeq != 2 {
+		t.Errorf("to one that is lost: %d records, error %v; want 3", report.Records, err)
+	}
+}
+
 func TestRunFlushesBeforeItSleeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, flushed := time.Now(), []time.Duration(nil)

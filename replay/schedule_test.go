@@ -111,6 +111,16 @@ func TestScheduleDoesNotDrift(t *testing.T) {
 
 func TestSaturatingArithmetic(t *testing.T) {
 	const lo, hi = math.MinInt64, math.MaxInt64
+	slow, fast := schedule{speed: 1e-9}, schedule{speed: 1e9}
+	for _, test := range []struct {
+		s    schedule
+		ns   int64
+		want time.Duration
+	}{{slow, 1e12, hi}, {slow, -1e12, lo}, {fast, 5e9, 5}, {fast, 1, 0}, {slow, 1, 1e9}} {
+		if got := test.s.scale(test.ns); got != test.want {
+			t.Errorf("%d ns at speed %v take %d ns, want %d", test.ns, test.s.speed, got, test.want)
+		}
+	}
 	for _, test := range []struct{ a, b, want int64 }{
 		{5, 3, 2}, {hi, -1, hi}, {0, lo, hi}, {lo, 1, lo}, {-1, hi, lo}, {-2, hi, lo}, {lo, lo, 0}, {hi, hi, 0}, {-1, lo, hi},
 	} {
