@@ -1,0 +1,287 @@
+package wsbuf
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/nexus-logbuf/logbuf/recorder"
+)
+
+// Conn is a WebSocket connection whose frames go to one producer. Its methods
+// are for the goroutine that owns the producer; Close alone may be called from
+// any goroutine.
+type Conn struct {
+	nc   net.Conn
+	br   *bufio.Reader
+	p    *recorder.Producer
+	opts Options
+
+	frames uint64 // frames whose header was read, from the peer
+	offset int64  // bytes of the peer's that are behind us
+	begin  int64  // offset of the frame in hand
+	open   bool   // a fragmented message has begun and not ended
+
+	patience   context.Context // Record's, and CloseTimeout more
+	stop       atomic.Bool     // Record's context is done
+	closing    bool            // we have sent a close frame
+	unrecorded []byte          // its payload, until it is recorded
+	claimed    bool            // a claim is open: no other may be taken
+	deadline   time.Time       // after stop: when to give up waiting for the peer's
+
+	header [ws.MaxHeaderSize]byte
+	out    []byte // the control frame being sent
+}
+
+// NewConn records from nc, a connection whose handshake is done. br holds what
+// was read beyond the handshake and reads from nc; nil makes a new one. Each
+// connection needs a producer with a lane of its own, one after another may use
+// the same. It panics on options that make no sense.
+func NewConn(nc net.Conn, br *bufio.Reader, p *recorder.Producer, opts *Options) *Conn {
+	c := &Conn{nc: nc, br: br, p: p, opts: opts.withDefaults()}
+	if br == nil {
+		c.br = bufio.NewReaderSize(nc, c.opts.ReadBuffer)
+	}
+	c.out = make([]byte, 0, ws.MaxHeaderSize+ws.MaxControlFramePayloadSize)
+	return c
+}
+
+// Frames is the number of frames that came from the peer so far.
+func (c *Conn) Frames() uint64 { return c.frames }
+
+// Close closes the network connection, without a close frame. A Record that is
+// under way returns an error.
+func (c *Conn) Close() error { return c.nc.Close() }
+
+// Send sends a message in one frame, for example to subscribe. With
+// Options.Outbound it is recorded too. It may be called before Record, not
+// during. ctx bounds a wait for space in the ring.
+func (c *Conn) Send(ctx context.Context, op ws.OpCode, payload []byte) error {
+	return c.send(ctx, op, payload)
+}
+
+// Record reads frames into the producer until the connection ends, and says how
+// it ended: *CloseError for a close frame, *ProtocolError for a breach, an error
+// that wraps io.ErrUnexpectedEOF for a connection that broke off, an error of
+// the producer (a full ring under recorder.OverloadFail, a closed recorder).
+//
+// When ctx is done, Record sends a close frame and goes on recording until the
+// peer's answer or Options.CloseTimeout; the error is then ctx's cause. A wait
+// for space in the ring ends with it.
+//
+// Record does not close the network connection, and is called once.
+func (c *Conn) Record(ctx context.Context) error {
+	// Deadlines wake the reader from the socket; patience wakes it from a claim.
+	patience, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer giveUp(nil)
+	unhook := context.AfterFunc(ctx, func() {
+		c.stop.Store(true)
+		c.nc.SetReadDeadline(longAgo)
+		t := time.AfterFunc(c.opts.CloseTimeout, func() { giveUp(context.Cause(ctx)) })
+		context.AfterFunc(patience, func() { t.Stop() })
+	})
+	defer unhook()
+	c.patience = patience
+	for {
+		err := c.readFrame(patience)
+		c.recordClose()
+		if err != nil {
+			return c.ended(ctx, err)
+		}
+	}
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// ended turns what stopped the loop into what Record returns, after the last
+// words to the peer.
+func (c *Conn) ended(ctx context.Context, err error) error {
+	if perr, ok := err.(*ProtocolError); ok && !c.closing {
+		c.sendClose(perr.Code, perr.What)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// readFrame takes one frame from the socket to the lane.
+func (c *Conn) readFrame(ctx context.Context) error {
+	h, err := c.readHeader()
+	if err != nil {
+		return err
+	}
+	if h.OpCode.IsControl() {
+		return c.control(ctx, h)
+	}
+	return c.data(ctx, h)
+}
+
+// data takes the payload of a data frame.
+func (c *Conn) data(ctx context.Context, h ws.Header) error {
+	c.open = !h.Fin
+	if h.Length > int64(c.limit()) {
+		return c.skipTooLarge(h)
+	}
+	n := int(h.Length)
+	claim, err := c.p.Claim(ctx, journal.KindData, flagsOf(h.OpCode, h.Fin), n)
+	if err != nil {
+		if err := c.refused(err, n); err != nil {
+			return err
+		}
+		_, err := c.skip(h, h.Length)
+		return err
+	}
+	c.claimed = true
+	got, err := c.readFull(claim.Bytes())
+	c.claimed = false
+	if err != nil {
+		claim.Abort()
+		return c.partial(h, int64(got), err)
+	}
+	if h.Masked {
+		ws.Cipher(claim.Bytes(), h.Mask, 0)
+	}
+	claim.Commit() // false: the recorder is closed, has counted it, and says so at the next claim
+	return nil
+}
+
+// control takes a control frame, whole from the read buffer, and answers it.
+func (c *Conn) control(ctx context.Context, h ws.Header) error {
+	n := int(h.Length)
+	payload, err := c.peek(n)
+	if err != nil {
+		return c.partial(h, int64(len(payload)), err)
+	}
+	if h.Masked {
+		ws.Cipher(payload, h.Mask, 0) // in the read buffer: it is discarded below
+	}
+	if err := c.record(ctx, flagsOf(h.OpCode, true), payload); err != nil {
+		return err
+	}
+	switch h.OpCode {
+	case ws.OpPing:
+		if !c.closing { // after a close frame there is nothing more to say
+			err = c.send(ctx, ws.OpPong, payload)
+		}
+	case ws.OpClose:
+		err = c.closed(ctx, payload)
+	}
+	c.discard(n)
+	return err
+}
+
+// record copies a small frame into the lane.
+func (c *Conn) record(ctx context.Context, flags uint8, payload []byte) error {
+	claim, err := c.p.Claim(ctx, journal.KindData, flags, len(payload))
+	if err != nil {
+		return c.refused(err, len(payload))
+	}
+	copy(claim.Bytes(), payload)
+	claim.Commit()
+	return nil
+}
+
+// closed answers the peer's close frame and makes it the end.
+func (c *Conn) closed(ctx context.Context, payload []byte) error {
+	end := &CloseError{Code: ws.StatusNoStatusRcvd}
+	if len(payload) == 1 {
+		return c.protocolError(ws.StatusProtocolError, "close frame with a payload of 1 byte; it must be empty or begin with a 2-byte code")
+	}
+	if len(payload) >= 2 {
+		end.Code, end.Reason = ws.ParseCloseFrameData(payload)
+		if err := ws.CheckCloseFrameData(end.Code, end.Reason); err != nil {
+			return c.protocolError(ws.StatusProtocolError, fmt.Sprintf("close frame with code %d and reason %q: %v", end.Code, end.Reason, err))
+		}
+	}
+	if !c.closing {
+		c.closing = true
+		// The peer may be gone already; its close frame is what counts.
+		_ = c.send(ctx, ws.OpClose, payload[:min(len(payload), 2)])
+	}
+	return end
+}
+
+// sendClose says goodbye first. It may come in the middle of a frame, whose
+// claim is open: then the record of it has to wait.
+func (c *Conn) sendClose(code ws.StatusCode, reason string) {
+	c.closing = true
+	const room = ws.MaxControlFramePayloadSize - 2
+	body := ws.NewCloseFrameBody(code, reason[:min(len(reason), room)])
+	if c.write(ws.OpClose, body) == nil {
+		c.unrecorded = body
+	}
+	if !c.claimed {
+		c.recordClose()
+	}
+}
+
+// recordClose records the close frame that sendClose has sent, if it has.
+func (c *Conn) recordClose() {
+	if c.unrecorded != nil {
+		// Counted if it finds no room. What else can be wrong, the next claim says.
+		_ = c.recordSent(c.patience, ws.OpClose, c.unrecorded)
+		c.unrecorded = nil
+	}
+}
+
+// send writes one frame and records it if asked.
+func (c *Conn) send(ctx context.Context, op ws.OpCode, payload []byte) error {
+	if err := c.write(op, payload); err != nil {
+		return err
+	}
+	return c.recordSent(ctx, op, payload)
+}
+
+func (c *Conn) recordSent(ctx context.Context, op ws.OpCode, payload []byte) error {
+	if !c.opts.Outbound {
+		return nil
+	}
+	return c.record(ctx, flagsOf(op, true)|journal.FlagOutbound, payload)
+}
+
+// write writes one frame to the socket, masked if we are the client.
+func (c *Conn) write(op ws.OpCode, payload []byte) error {
+	h := ws.Header{Fin: true, OpCode: op, Length: int64(len(payload)), Masked: !c.opts.Server}
+	if h.Masked {
+		rand.Read(c.header[:4])
+		copy(h.Mask[:], c.header[:4])
+	}
+	c.out = c.out[:0]
+	if err := ws.WriteHeaderBuffer((*appendWriter)(&c.out), h, c.header[:]); err != nil {
+		return err
+	}
+	start := len(c.out)
+	c.out = append(c.out, payload...)
+	if h.Masked {
+		ws.Cipher(c.out[start:], h.Mask, 0)
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout))
+	if _, err := c.nc.Write(c.out); err != nil {
+		return fmt.Errorf("send %s frame: %w", opName(op), err)
+	}
+	return nil
+}
+
+// appendWriter collects what gobwas/ws writes.
+type appendWriter []byte
+
+func (w *appendWriter) Write(p []byte) (int, error) {
+	*w = append(*w, p...)
+	return len(p), nil
+}
+
+func flagsOf(op ws.OpCode, final bool) uint8 {
+	f := uint8(op) & journal.FlagSourceMask
+	if final {
+		f |= journal.FlagFinal
+	}
+	return f
+}

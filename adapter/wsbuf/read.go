@@ -1,0 +1,255 @@
+package wsbuf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/nexus-logbuf/logbuf/queue"
+	"github.com/nexus-logbuf/logbuf/recorder"
+)
+
+// errStopped ends the loop when the peer does not answer our close frame in
+// time. Record returns its context's cause instead.
+var errStopped = errors.New("wsbuf: stopped")
+
+// readHeader waits for the next frame, reads its header and checks it. The
+// header is peeked at whole before it is parsed, so that a peer that stalls
+// inside it, and a deadline that wakes us there, leave the stream in place.
+func (c *Conn) readHeader() (ws.Header, error) {
+	c.begin = c.offset
+	b, err := c.peek(ws.MinHeaderSize)
+	if err != nil {
+		if len(b) == 0 && errors.Is(err, io.ErrUnexpectedEOF) {
+			return ws.Header{}, fmt.Errorf("the connection ended after %d frames without a close frame: %w", c.frames, err)
+		}
+		return ws.Header{}, c.cutHeader(len(b), err)
+	}
+	size, code := headerSize(b[1])
+	if b, err = c.peek(size); err != nil {
+		return ws.Header{}, c.cutHeader(len(b), err)
+	}
+	c.frames++
+	h, err := ws.ReadHeaderBuffer(c.br, c.header[:])
+	if err != nil { // the length's sign bit; nothing else is left to fail
+		return h, c.protocolError(ws.StatusProtocolError, "length field with its sign bit set")
+	}
+	c.offset += int64(size)
+	if what := c.check(h, code); what != "" {
+		return h, c.protocolError(ws.StatusProtocolError, what)
+	}
+	return h, nil
+}
+
+// headerSize tells the size of a header from its second byte, and the 7-bit
+// length code in it.
+func headerSize(b byte) (size int, code byte) {
+	size, code = ws.MinHeaderSize, b&0x7F
+	switch code {
+	case 126:
+		size += 2
+	case 127:
+		size += 8
+	}
+	if b&0x80 != 0 {
+		size += 4
+	}
+	return size, code
+}
+
+// check names what is wrong with a header, or nothing.
+func (c *Conn) check(h ws.Header, code byte) string {
+	op := opName(h.OpCode)
+	switch {
+	case h.OpCode.IsReserved():
+		return fmt.Sprintf("reserved opcode %#x", uint8(h.OpCode))
+	case h.Rsv != 0:
+		return fmt.Sprintf("%s frame with reserved bits %03b set; no extension was negotiated", op, h.Rsv)
+	case h.Masked && !c.opts.Server:
+		return op + " frame is masked; a server must not mask"
+	case !h.Masked && c.opts.Server:
+		return op + " frame is not masked; a client must mask"
+	case code == 126 && h.Length < 126, code == 127 && h.Length <= 0xFFFF:
+		return fmt.Sprintf("%s frame with its length of %d in a longer form than it needs", op, h.Length)
+	case h.OpCode.IsControl() && !h.Fin:
+		return "fragmented " + op + " frame; control frames must be whole"
+	case h.OpCode.IsControl() && h.Length > ws.MaxControlFramePayloadSize:
+		return fmt.Sprintf("%s frame of %d bytes; control frames have at most %d", op, h.Length, ws.MaxControlFramePayloadSize)
+	case h.OpCode == ws.OpContinuation && !c.open:
+		return "continuation frame without a message to continue"
+	case h.OpCode.IsData() && h.OpCode != ws.OpContinuation && c.open:
+		return op + " frame in the middle of a fragmented message"
+	}
+	return ""
+}
+
+// limit is the largest payload that is recorded.
+func (c *Conn) limit() int { return min(c.opts.MaxFrame, c.p.MaxRecord()) }
+
+// refused tells what to do about a claim of n bytes that was not given: nil if
+// the recorder has counted the frame as lost, so that the next one can come.
+func (c *Conn) refused(err error, n int) error {
+	switch {
+	case errors.Is(err, queue.ErrFull) && c.p.Overload() == recorder.OverloadDrop, errors.Is(err, queue.ErrTooLarge):
+		return nil
+	case errors.Is(err, recorder.ErrClosed):
+		return err
+	}
+	// A wait that was cut short, or a full ring under OverloadFail: the frame
+	// was taken from the socket and is in nobody's hands but ours.
+	c.p.Lose(1, uint64(n), journal.LossOverload)
+	return fmt.Errorf("frame %d of %d bytes was not recorded: %w", c.frames, n, err)
+}
+
+// skipTooLarge reads a frame that is too large to record and throws it away, or
+// gives up the connection if that could take for ever.
+func (c *Conn) skipTooLarge(h ws.Header) error {
+	if h.Length > c.opts.MaxSkip {
+		c.p.Lose(1, 0, journal.LossTooLarge) // the length may be a lie
+		return c.protocolError(ws.StatusMessageTooBig,
+			fmt.Sprintf("%s frame of %d bytes; %d can be recorded, and %d skipped", opName(h.OpCode), h.Length, c.limit(), c.opts.MaxSkip))
+	}
+	n, err := c.skip(h, h.Length)
+	c.p.Lose(1, uint64(n), journal.LossTooLarge)
+	return err
+}
+
+// skip throws away the next n bytes, which are payload of a frame that is
+// counted as lost, in constant memory.
+func (c *Conn) skip(h ws.Header, n int64) (skipped int64, err error) {
+	for skipped < n {
+		m, err := c.br.Discard(int(min(n-skipped, 1<<20)))
+		skipped += int64(m)
+		c.offset += int64(m)
+		if err != nil {
+			if err = c.wake(err); err != nil {
+				return skipped, c.brokeOff(h, skipped, err)
+			}
+		}
+	}
+	return skipped, nil
+}
+
+// readFull fills b from the connection. It fails with io.ErrUnexpectedEOF if
+// the connection ends first; got is what has come by then.
+func (c *Conn) readFull(b []byte) (got int, err error) {
+	for got < len(b) {
+		if err := c.armIdle(); err != nil {
+			return got, err
+		}
+		m, err := c.br.Read(b[got:])
+		got += m
+		c.offset += int64(m)
+		if err != nil {
+			if err = c.wake(err); err != nil {
+				return got, err
+			}
+		}
+	}
+	return got, nil
+}
+
+// peek returns the next n bytes without taking them, or what has come of them
+// and an error. n is at most the read buffer's size. The bytes are valid until
+// the next read.
+func (c *Conn) peek(n int) ([]byte, error) {
+	for {
+		if c.br.Buffered() < n {
+			if err := c.armIdle(); err != nil {
+				return nil, err
+			}
+		}
+		b, err := c.br.Peek(n)
+		if err == nil {
+			return b, nil
+		}
+		if err = c.wake(err); err != nil {
+			return b, err
+		}
+	}
+}
+
+// discard takes n bytes that were peeked at.
+func (c *Conn) discard(n int) {
+	c.br.Discard(n)
+	c.offset += int64(n)
+}
+
+// armIdle starts the idle timeout anew, if there is one and the buffer is empty.
+func (c *Conn) armIdle() error {
+	if c.opts.IdleTimeout == 0 || c.stop.Load() {
+		return nil
+	}
+	c.nc.SetReadDeadline(time.Now().Add(c.opts.IdleTimeout))
+	if c.stop.Load() { // its deadline may have come before ours
+		return c.wake(os.ErrDeadlineExceeded)
+	}
+	return nil
+}
+
+// wake looks at an error of the connection: nil to go on reading.
+func (c *Conn) wake(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if !c.stop.Load() {
+		return fmt.Errorf("no byte came for %v", c.opts.IdleTimeout)
+	}
+	if c.deadline.IsZero() {
+		c.deadline = time.Now().Add(c.opts.CloseTimeout)
+		if !c.closing {
+			c.sendClose(ws.StatusNormalClosure, "the recording ends")
+		}
+	}
+	if !time.Now().Before(c.deadline) {
+		return errStopped
+	}
+	c.nc.SetReadDeadline(c.deadline)
+	return nil
+}
+
+// partial counts a frame of which got payload bytes came before err.
+func (c *Conn) partial(h ws.Header, got int64, err error) error {
+	c.p.Lose(1, uint64(got), journal.LossSource)
+	return c.brokeOff(h, got, err)
+}
+
+func (c *Conn) brokeOff(h ws.Header, got int64, err error) error {
+	return fmt.Errorf("the connection broke off in frame %d (%s, %d bytes), of which %d had come: %w", c.frames, opName(h.OpCode), h.Length, got, err)
+}
+
+func (c *Conn) cutHeader(got int, err error) error {
+	if got == 0 {
+		return fmt.Errorf("after %d frames: %w", c.frames, err)
+	}
+	return fmt.Errorf("the connection broke off in the header of frame %d, of which %d bytes had come: %w", c.frames+1, got, err)
+}
+
+func (c *Conn) protocolError(code ws.StatusCode, what string) error {
+	return &ProtocolError{Frame: c.frames, Offset: c.begin, Code: code, What: what}
+}
+
+func opName(op ws.OpCode) string {
+	switch op {
+	case ws.OpContinuation:
+		return "continuation"
+	case ws.OpText:
+		return "text"
+	case ws.OpBinary:
+		return "binary"
+	case ws.OpClose:
+		return "close"
+	case ws.OpPing:
+		return "ping"
+	case ws.OpPong:
+		return "pong"
+	}
+	return fmt.Sprintf("opcode %#x", uint8(op))
+}
