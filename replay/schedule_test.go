@@ -116,7 +116,7 @@ func TestSaturatingArithmetic(t *testing.T) {
 		s    schedule
 		ns   int64
 		want time.Duration
-	}{{slow, 1e12, hi}, {slow, -1e12, lo}, {fast, 5e9, 5}, {fast, 1, 0}, {slow, 1, 1e9}} {
+	}{{slow, 1e12, hi}, {slow, -1e12, lo}, {fast, 5e9, 5}, {fast, 1, 0}, {schedule{speed: 0.5}, 3, 6}} {
 		if got := test.s.scale(test.ns); got != test.want {
 			t.Errorf("%d ns at speed %v take %d ns, want %d", test.ns, test.s.speed, got, test.want)
 		}
