@@ -32,8 +32,8 @@ func TestScheduleDue(t *testing.T) {
 		},
 		{
 			name: "lanes drained one after another are no clock step", speed: 1,
-			recs: []rec{{1, 0}, {1, 500 * ms}, {2, 3 * ms}, {2, 400 * ms}, {1, 600 * ms}},
-			want: []time.Duration{0, 500 * ms, 500 * ms, 500 * ms, 600 * ms},
+			recs: []rec{{1, 0}, {2, 0}, {1, 500 * ms}, {2, 3 * ms}, {2, 400 * ms}, {1, 600 * ms}},
+			want: []time.Duration{0, 0, 500 * ms, 500 * ms, 500 * ms, 600 * ms},
 		},
 		{
 			name: "a little back within a stream is no clock step", speed: 1,
