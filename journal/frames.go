@@ -10,6 +10,7 @@ type frameInfo struct {
 	maxTime int64  // noMaxTime when there is none
 	lost    uint64 // records that loss records speak of
 	losses  int    // loss records
+	own     int    // records that only the writer itself makes: stream definitions and the close record
 }
 
 func newFrameInfo() frameInfo { return frameInfo{minTime: noMinTime, maxTime: noMaxTime} }
@@ -20,6 +21,7 @@ func (i *frameInfo) add(o frameInfo) {
 	i.count += o.count
 	i.lost += o.lost
 	i.losses += o.losses
+	i.own += o.own
 	i.minTime = min(i.minTime, o.minTime)
 	i.maxTime = max(i.maxTime, o.maxTime)
 }
@@ -53,6 +55,9 @@ func frameAt(b []byte, off int) (size int, typ int32, bad string) {
 	return int(padded), typ, ""
 }
 
+// frameTooLong is walkFrames' word for a first frame longer than limit.
+const frameTooLong = "frame is longer than a block"
+
 // walkFrames checks frames[from:] up to the first frame boundary that is more than limit bytes away, and adds to info. It returns where it
 // stopped. bad says what is wrong with the frame there, empty when nothing is.
 func walkFrames(frames []byte, from, limit int, info *frameInfo) (end int, bad string) {
@@ -64,7 +69,7 @@ func walkFrames(frames []byte, from, limit int, info *frameInfo) (end int, bad s
 		}
 		if off-from+size > limit {
 			if off == from {
-				return off, "frame is longer than a block"
+				return off, frameTooLong
 			}
 			return off, ""
 		}
@@ -87,11 +92,14 @@ func (i *frameInfo) note(frame []byte, typ int32) {
 		i.maxTime = max(i.maxTime, t)
 		return
 	}
-	if kind == KindLoss {
+	switch kind {
+	case KindLoss:
 		i.losses++
 		if l, err := ParseLoss(framePayload(frame)); err == nil {
 			i.lost += l.Records
 		}
+	case KindStream, KindClose:
+		i.own++
 	}
 }
 

@@ -2,7 +2,11 @@ package journal
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"iter"
+	"maps"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
@@ -10,7 +14,7 @@ import (
 // ReaderOptions are the options of OpenReader. Nil or a zero value reads all records there are now, from the first.
 type ReaderOptions struct {
 	FromSeq  uint64 // first sequence to read; default 0 = the first there is
-	FromTime int64  // start at the first record with this time or later, nanoseconds since the Unix epoch; default 0 = none
+	FromTime int64  // start at the first data record with this time or later, nanoseconds since the Unix epoch; default 0 = none
 	End      bool   // start at the end, for following
 	Follow   bool   // wait for more at the end instead of io.EOF
 	Durable  bool   // deliver only what is known to be durable
@@ -18,33 +22,179 @@ type ReaderOptions struct {
 	FS       vfs.FS // default: the operating system's
 }
 
-// Reader reads an archive. One goroutine at a time. Any number of readers may read an archive, in any process, while it is written.
-type Reader struct{}
+// Reader reads an archive. It is for one goroutine at a time. Any number of readers may read an archive, in any process, while it is
+// written: they disturb neither the writer nor each other.
+//
+// A Reader delivers only bytes whose checksums it has found right. It holds one block at a time, at least 256 KiB and never more than
+// 64 MiB + 64 B, whatever the files say.
+type Reader struct {
+	a    archive
+	opts ReaderOptions
 
-// OpenReader opens the archive in dir for reading.
-func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) { return nil, errTODO }
+	segs []segmentFile // the archive's, as far as known
+	i    int           // the one being read
+	file vfs.File      // it
+	w    walker        // over it
+	view view          // what is known about its end
 
-// Next returns the next record; its payload is valid until the next call. The error is io.EOF at the end unless following,
-// a *CorruptionError in damage.
-func (r *Reader) Next(ctx context.Context) (Record, error) { return Record{}, errTODO }
+	b    block  // being delivered
+	at   int    // index of the next frame in b.frames
+	seq  uint64 // of the next data record in b
+	fits bool   // FromTime was reached
 
-// All returns the records as a sequence that ends at the end of the archive or after an error.
-func (r *Reader) All() iter.Seq2[Record, error] { return func(func(Record, error) bool) {} }
+	streams   map[uint16]string
+	unscanned int64 // definitions before this offset of the current segment have not been read, because a seek went past them
 
-// StreamName returns the name of a stream, empty when no definition was seen up to here.
-func (r *Reader) StreamName(id uint16) string { return "" }
+	stop    uint64 // log position where a reader that does not follow stops
+	tries   int    // at the place where no whole block is
+	triesAt int64  // that place
+	judged  int64  // size of the file at the last judgement of a torn tail
+	err     error  // final
+	torn    *TornError
+}
 
-// Streams returns the streams defined up to here, by id.
-func (r *Reader) Streams() map[uint16]string { return nil }
+// OpenReader opens the archive in dir for reading. The error wraps ErrNotArchive when there is none, ErrVersion when a later version wrote
+// it, and is a *CorruptionError when the segment to start in cannot be read.
+//
+// A sequence before the first one there is starts at the first. One after the last starts at the end: io.EOF, or waiting when following.
+// Without Follow the reader stops where the archive ended when it was opened.
+func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) {
+	r := &Reader{streams: make(map[uint16]string)}
+	if opts != nil {
+		r.opts = *opts
+	}
+	if r.opts.FS == nil {
+		r.opts.FS = vfs.OS
+	}
+	r.a = archive{fs: r.opts.FS, dir: dir}
+	var err error
+	if r.segs, _, err = r.a.listForReading(); err != nil {
+		return nil, err
+	}
+	r.fits = r.opts.FromTime == 0
+	if err := r.seek(); err != nil {
+		if r.file != nil {
+			err = errors.Join(err, r.file.Close())
+		}
+		return nil, err
+	}
+	return r, nil
+}
+
+// Next returns the next record; its payload is valid until the next call of Next or Close. The error is io.EOF at the end unless
+// following, and stays; then Torn tells whether the end is torn. In damage it is a *CorruptionError, and stays. When ctx ends it is
+// ctx.Err(); the next call goes on. In steady state Next allocates nothing.
+func (r *Reader) Next(ctx context.Context) (Record, error) {
+	for {
+		for r.at < len(r.b.frames) {
+			frame := r.b.frames[r.at:]
+			length := int(le.Uint32(frame))
+			typ := int32(le.Uint32(frame[4:]))
+			r.at += (length + 7) &^ 7
+			if typ == skipType {
+				continue
+			}
+			kind, flags, stream := SplitType(typ)
+			rec := Record{
+				Seq: r.seq, Time: int64(le.Uint64(frame[FrameHeaderLen:])), Kind: kind, Flags: flags, Stream: stream,
+				Payload: frame[frameOverhead:length:length],
+			}
+			if r.wanted(&rec) {
+				return rec, nil
+			}
+		}
+		if err := r.load(ctx); err != nil {
+			return Record{}, err
+		}
+	}
+}
+
+// wanted counts a record and reports whether it is to be delivered.
+func (r *Reader) wanted(rec *Record) bool {
+	if rec.Kind >= firstControl {
+		return r.opts.Control && r.fits && rec.Seq >= r.opts.FromSeq
+	}
+	r.seq++
+	if !r.fits && rec.Time >= r.opts.FromTime {
+		r.fits = true
+	}
+	return r.fits && rec.Seq >= r.opts.FromSeq
+}
+
+// All returns the records from here on. The sequence ends at the end of the archive, or after an error, which comes with a zero Record.
+// When following it does not end by itself. Payloads are valid until the next step.
+func (r *Reader) All() iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for {
+			rec, err := r.Next(context.Background())
+			if errors.Is(err, io.EOF) || !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// StreamName returns the name of a stream, empty when it is not defined up to here.
+func (r *Reader) StreamName(id uint16) string {
+	name, ok := r.streams[id]
+	if !ok && r.unscanned > 0 {
+		r.scanStreams()
+		name = r.streams[id]
+	}
+	return name
+}
+
+// Streams returns a copy of the streams defined up to here, names by id.
+func (r *Reader) Streams() map[uint16]string {
+	r.scanStreams()
+	return maps.Clone(r.streams)
+}
+
+// scanStreams reads the definitions that a seek went past. Damage there is met by whoever reads that part.
+func (r *Reader) scanStreams() {
+	if r.unscanned == 0 || r.file == nil {
+		return
+	}
+	w := &walker{}
+	w.reset(r.file, r.w.hdr)
+	whole := false
+	_ = walkStreams(w, r.unscanned, func(id uint16, name string) { // an error leaves names unknown, and Next meets it
+		if _, ok := r.streams[id]; !ok {
+			r.streams[id] = name
+		}
+	}, &whole)
+	r.unscanned = 0
+}
 
 // FirstSeq returns the first sequence that the archive has: above 0 when old segments were removed.
-func (r *Reader) FirstSeq() uint64 { return 0 }
+func (r *Reader) FirstSeq() uint64 { return r.segs[0].baseSeq }
 
-// NextSeq returns the sequence that the next data record will have at least; after OpenReader with End, the sequence after the last.
-func (r *Reader) NextSeq() uint64 { return 0 }
+// NextSeq returns the sequence of the next data record that is not yet delivered or skipped. After OpenReader with End it is the sequence
+// after the last.
+func (r *Reader) NextSeq() uint64 {
+	if r.at < len(r.b.frames) {
+		return r.seq
+	}
+	return r.w.nextSeq
+}
 
-// Torn returns, after io.EOF, the torn tail that the archive ends in; nil when it ends cleanly.
-func (r *Reader) Torn() *TornError { return nil }
+// Torn returns, after io.EOF, the torn tail that the archive ends in; nil when it ends cleanly or is being written.
+func (r *Reader) Torn() *TornError { return r.torn }
 
-// Close closes the reader.
-func (r *Reader) Close() error { return nil }
+// Close closes the reader. Next then returns an error that wraps os.ErrClosed.
+func (r *Reader) Close() error {
+	if errors.Is(r.err, errClosed) {
+		return errClosed
+	}
+	r.err = errClosed
+	r.b, r.at = block{}, 0
+	if r.file == nil {
+		return nil
+	}
+	err := r.file.Close()
+	r.file = nil
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}

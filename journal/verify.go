@@ -1,6 +1,12 @@
 package journal
 
-import "github.com/nexus-logbuf/logbuf/internal/vfs"
+import (
+	"errors"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
+)
+
+var errTODO = errors.New("journal: not built yet")
 
 // VerifyOptions are the options of Verify. Nil is the default.
 type VerifyOptions struct {

@@ -24,6 +24,7 @@ type walker struct {
 	chained  bool   // prevHcrc is known: false at a place that a search has found
 	nextSeq  uint64 // sequence that the next block should begin with
 	maxTime  int64  // running maximum before off
+	lastFlag uint16 // flags of the block before off
 
 	buf    []byte // bytes of the file from bufOff on
 	bufOff int64
@@ -149,6 +150,7 @@ func (w *walker) pass(b *block) {
 	w.prevHcrc, w.chained = b.hcrc, true
 	w.nextSeq = b.nextSeq()
 	w.maxTime = b.maxTime
+	w.lastFlag = b.flags
 }
 
 // checkFrames checks the frames against the header.

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package journal
+
+func isQuota(error) bool { return false }

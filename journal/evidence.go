@@ -1,0 +1,180 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// tail is the judgement on a segment whose blocks end before its file does, or before its successor says they do.
+type tail struct {
+	verdict  Verdict // Torn or Corrupt
+	off      int64   // where the whole blocks end
+	size     int64   // of the file
+	reason   string  // what is wrong at off
+	nextSeq  uint64  // sequence after the last whole block
+	endSeq   uint64  // sequence after the last one that anything speaks of; nextSeq when nothing does
+	promised uint64  // largest log position that anything says is durable
+}
+
+// corruption returns the error for a Corrupt tail.
+func (t *tail) corruption(file string) *CorruptionError {
+	return &CorruptionError{File: file, Offset: t.off, FirstSeq: t.nextSeq, LastSeq: t.endSeq - 1, Reason: t.reason}
+}
+
+// torn returns the error for a Torn tail.
+func (t *tail) torn(file string) *TornError {
+	return &TornError{File: file, Offset: t.off, Bytes: max(0, t.size-t.off), NextSeq: t.nextSeq, Reason: t.reason}
+}
+
+// saw takes in that something speaks of records up to next−1 and promises a position.
+func (t *tail) saw(next, promise uint64) {
+	t.endSeq = max(t.endSeq, next)
+	t.promised = max(t.promised, promise)
+}
+
+// judge decides by evidence what a segment's end is. w stands at the first thing that is no whole block; reason says what is wrong with it;
+// later are the segments after this one. The rule: if anything that was written after these bytes states that they were durable, their loss
+// is corruption; if nothing does, they are a torn tail, which nobody was promised.
+func (a archive) judge(w *walker, reason string, later []segmentFile) (tail, error) {
+	t := tail{verdict: Torn, off: w.off, reason: reason, nextSeq: w.nextSeq, endSeq: w.nextSeq}
+	size, err := w.file.Size()
+	if err != nil {
+		return t, fmt.Errorf("journal: %w", err)
+	}
+	t.size = size
+	err = searchBlocks(w, w.off, size, func(_ int64, h *blockHeader) bool {
+		if h.baseSeq >= w.nextSeq { // older ones are copies in some record's payload
+			t.saw(h.nextSeq(), h.durablePos)
+		}
+		return true
+	})
+	if err != nil {
+		return t, err
+	}
+	if tr, bad, err := w.trailer(); err != nil {
+		return t, err
+	} else if bad == "" { // a footer is written only behind data that is durable
+		t.saw(tr.nextSeq, w.hdr.basePos+tr.dataEnd)
+		if int64(tr.dataEnd) <= w.off {
+			t.verdict = Corrupt
+		}
+	}
+	if hd, ok := a.readHead(w.hdr.uuid); ok && (hd.durablePos > w.pos() || hd.epoch == w.hdr.epoch && hd.writtenPos > w.pos()) {
+		t.saw(hd.nextSeq, hd.durablePos)
+	}
+	if len(later) > 0 {
+		if err := a.judgeSuccessor(&t, later); err != nil {
+			return t, err
+		}
+	}
+	if t.promised > w.pos() {
+		t.verdict = Corrupt
+	}
+	return t, nil
+}
+
+// judgeSuccessor takes in what later segments say of the end of the one before them.
+func (a archive) judgeSuccessor(t *tail, later []segmentFile) error {
+	t.saw(later[0].baseSeq, 0)
+	f, hdr, err := a.openSegment(later[0])
+	if err != nil {
+		var c *CorruptionError
+		if errors.As(err, &c) && len(later) == 1 {
+			return nil // a successor that was never whole says nothing
+		}
+		t.verdict = Corrupt
+		return nil //nolint:nilerr // a successor of a successor exists only when this segment was synced
+	}
+	defer f.Close() // opened for reading: nothing to lose
+	if hdr.predFlags&predNotSynced == 0 || len(later) > 1 {
+		t.verdict = Corrupt
+		return nil
+	}
+	w := &walker{}
+	w.reset(f, hdr)
+	size, err := f.Size()
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return searchBlocks(w, w.off, size, func(_ int64, h *blockHeader) bool {
+		t.saw(h.nextSeq(), h.durablePos)
+		return true
+	})
+}
+
+// searchBlocks calls found for every place in [from, end) where a whole block header of the segment stands, until found returns false. It
+// looks at every multiple of 8. A header of another file, or one that a payload made up, has the wrong salt.
+func searchBlocks(w *walker, from, end int64, found func(off int64, h *blockHeader) bool) error {
+	buf := make([]byte, readAhead+blockHeaderLen)
+	for off := from; off+blockHeaderLen <= end; {
+		n, err := w.file.ReadAt(buf[:min(int64(len(buf)), end-off)], off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("journal: %w", err)
+		}
+		if n < blockHeaderLen {
+			return nil
+		}
+		i := 0
+		for ; i+blockHeaderLen <= n; i += blockAlign {
+			if le.Uint32(buf[i:]) != blockMagic {
+				continue
+			}
+			h, bad := decodeBlockHeader(buf[i:i+blockHeaderLen], w.seed, w.hdr.maxBlock)
+			if bad == "" && h.durablePos <= w.hdr.basePos+uint64(off)+uint64(i) && !found(off+int64(i), &h) {
+				return nil
+			}
+		}
+		off += int64(i)
+	}
+	return nil
+}
+
+// missingAfter returns a *CorruptionError when HEAD says that data behind the end of the last, sealed segment was durable.
+func (a archive) missingAfter(last *segment) error {
+	hd, ok := a.readHead(last.hdr.uuid)
+	if !ok || hd.durablePos <= last.pos() {
+		return nil
+	}
+	return &CorruptionError{
+		File: last.name, Offset: last.off, FirstSeq: last.nextSeq, LastSeq: max(hd.nextSeq, last.nextSeq) - 1,
+		Reason: fmt.Sprintf("HEAD says that segment %d was being written; the segments after %d are missing", hd.segment, last.hdr.number),
+	}
+}
+
+// headlessPromise reports whether a segment with a damaged header holds anything that says its own data was durable. basePos is where its
+// predecessor ends. The salt is taken from the damaged header: if that is what is damaged, nothing is found.
+func (a archive) headlessPromise(s segmentFile, basePos uint64) (bool, error) {
+	f, err := a.fs.OpenFile(a.path(s.name), os.O_RDONLY, 0)
+	if err != nil {
+		return false, fmt.Errorf("journal: %w", err)
+	}
+	defer f.Close() // opened for reading: nothing to lose
+	page := make([]byte, segmentHeaderLen)
+	if n, err := f.ReadAt(page, 0); n < segmentHeaderLen {
+		return false, ignoreEOF(err)
+	}
+	salt := le.Uint64(page[80:])
+	w := &walker{file: f, seed: crcSeed(salt), hdr: segmentHeader{salt: salt, basePos: basePos, maxBlock: maxMaxBlock}}
+	if _, bad, err := w.trailer(); bad == "" || err != nil {
+		return err == nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return false, fmt.Errorf("journal: %w", err)
+	}
+	promised := false
+	err = searchBlocks(w, segmentHeaderLen, size, func(_ int64, h *blockHeader) bool {
+		promised = promised || h.durablePos > basePos
+		return !promised
+	})
+	return promised, err
+}
+
+func ignoreEOF(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return fmt.Errorf("journal: %w", err)
+}

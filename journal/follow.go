@@ -1,0 +1,369 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Readers that follow look for news after so long, and then ever less often.
+const (
+	minPoll = time.Millisecond
+	maxPoll = 50 * time.Millisecond
+)
+
+// view is what a reader knows about the end of the segment it reads.
+type view struct {
+	succ    *segmentHeader // of the segment after it, nil when there is none yet
+	trailer trailer
+	sealed  bool  // trailer is there
+	size    int64 // of the file
+	end     int64 // reading may go up to here
+
+	head   head
+	headOK bool
+	alive  bool // a writer has the archive open; looked at only when it matters
+}
+
+// finish returns the offset where the segment's data ends for good, if that is known.
+func (v *view) finish(basePos uint64) (end int64, known bool) {
+	switch {
+	case v.succ != nil:
+		return int64(v.succ.predPos - basePos), true
+	case v.sealed:
+		return int64(v.trailer.dataEnd), true
+	}
+	return 0, false
+}
+
+// open makes segment i the current one. It must continue the segment before it, if that was read.
+func (r *Reader) open(i int) error {
+	f, hdr, err := r.a.openSegment(r.segs[i])
+	if err != nil {
+		return r.lostBefore(err)
+	}
+	if r.file != nil {
+		if err := r.continues(hdr, r.segs[i].name); err != nil {
+			return closing(f, err)
+		}
+		if err := r.file.Close(); err != nil {
+			return closing(f, fmt.Errorf("journal: %w", err))
+		}
+	}
+	r.file, r.i, r.unscanned, r.view = f, i, 0, view{}
+	r.w.reset(f, hdr)
+	r.b, r.at, r.judged, r.tries = block{}, 0, -1, 0
+	return r.look()
+}
+
+// lostBefore fills the sequences that are lost with a segment whose header cannot be read into its error.
+func (r *Reader) lostBefore(err error) error {
+	var c *CorruptionError
+	if !errors.As(err, &c) {
+		return err
+	}
+	if r.file != nil {
+		c.FirstSeq = r.w.nextSeq
+	}
+	for _, s := range r.segs {
+		if s.baseSeq > c.FirstSeq {
+			c.LastSeq = s.baseSeq - 1
+			break
+		}
+	}
+	return c
+}
+
+// continues checks that a segment begins where the current one has ended.
+func (r *Reader) continues(hdr segmentHeader, name string) error {
+	return checkSuccessor(&r.w, hdr, name)
+}
+
+// checkSuccessor checks that hdr continues what w has walked to its end.
+func checkSuccessor(w *walker, hdr segmentHeader, name string) error {
+	reason := ""
+	switch {
+	case hdr.uuid != w.hdr.uuid:
+		reason = fmt.Sprintf("segment belongs to another archive (%x, not %x)", hdr.uuid, w.hdr.uuid)
+	case hdr.number == w.hdr.number+2:
+		reason = fmt.Sprintf("segment number %d is missing", w.hdr.number+1)
+	case hdr.number > w.hdr.number+2:
+		reason = fmt.Sprintf("segments number %d to %d are missing", w.hdr.number+1, hdr.number-1)
+	case hdr.number != w.hdr.number+1:
+		reason = fmt.Sprintf("segment has number %d after %d", hdr.number, w.hdr.number)
+	case hdr.epoch < w.hdr.epoch:
+		reason = fmt.Sprintf("segment has epoch %d after %d", hdr.epoch, w.hdr.epoch)
+	case hdr.predPos != w.pos() || hdr.predSeq != w.nextSeq:
+		reason = fmt.Sprintf("segment says that the one before it ends at position %d with sequence %d, it ends at %d with %d",
+			hdr.predPos, hdr.predSeq, w.pos(), w.nextSeq)
+	case hdr.predHcrc != w.prevHcrc && w.chained:
+		reason = "segment does not continue the last block of the one before it"
+	default:
+		return nil
+	}
+	return &CorruptionError{File: name, FirstSeq: w.nextSeq, LastSeq: max(hdr.baseSeq, w.nextSeq) - 1, Reason: reason}
+}
+
+// look brings the view up to date. The order matters: what it reads later is at least as new as what it read before. HEAD names the
+// segment being written, so a directory read after it has that segment; a successor says exactly where this segment ends.
+func (r *Reader) look() error {
+	v := &r.view
+	v.head, v.headOK = r.a.readHead(r.w.hdr.uuid)
+	if v.succ == nil {
+		if err := r.findSuccessor(); err != nil {
+			return err
+		}
+	}
+	if !v.sealed {
+		t, bad, err := r.w.trailer()
+		if err != nil {
+			return err
+		}
+		if bad == "" {
+			v.trailer, v.sealed = t, true
+		}
+	}
+	size, err := r.file.Size()
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	v.size = size
+	v.end = r.bound()
+	return nil
+}
+
+// findSuccessor looks for a segment after the current one.
+func (r *Reader) findSuccessor() error {
+	v := &r.view
+	current := v.headOK && v.head.segment == r.w.hdr.number && v.head.epoch == r.w.hdr.epoch
+	if r.i+1 >= len(r.segs) && (!current || !r.opts.Follow) {
+		segs, _, err := r.a.list()
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		r.adopt(segs)
+	}
+	if r.i+1 >= len(r.segs) {
+		return nil
+	}
+	f, hdr, err := r.a.openSegment(r.segs[r.i+1])
+	var c *CorruptionError
+	switch {
+	case errors.As(err, &c):
+		return nil // met when it is opened, after what is before it has been delivered
+	case err != nil:
+		return err
+	}
+	if hdr.number == r.w.hdr.number+1 && hdr.uuid == r.w.hdr.uuid && hdr.predPos >= r.w.hdr.basePos+segmentHeaderLen {
+		v.succ = &hdr
+	}
+	return closing(f, nil)
+}
+
+// adopt takes a new list of segments in, keeping the current one current.
+func (r *Reader) adopt(segs []segmentFile) {
+	for j, s := range segs {
+		if s == r.segs[r.i] {
+			r.segs, r.i = segs, j
+			return
+		}
+	}
+	// The current one has been removed, but it is open: keep what comes after it.
+	kept := []segmentFile{r.segs[r.i]}
+	for _, s := range segs {
+		if s.baseSeq > kept[0].baseSeq || s.baseSeq == kept[0].baseSeq && s.epoch > kept[0].epoch {
+			kept = append(kept, s)
+		}
+	}
+	r.segs, r.i = kept, 0
+}
+
+// bound returns the offset that reading may go up to now.
+func (r *Reader) bound() int64 {
+	v := &r.view
+	base := r.w.hdr.basePos
+	end, finished := v.finish(base)
+	if !finished {
+		end = min(v.size, r.writtenBound())
+	}
+	if r.opts.Durable && !v.sealed {
+		switch {
+		case v.headOK:
+			end = min(end, offsetOf(v.head.durablePos, base))
+		case v.succ == nil || v.succ.predFlags&predNotSynced != 0:
+			end = segmentHeaderLen // nobody says that anything is durable
+		}
+	}
+	if r.stop > 0 {
+		end = min(end, offsetOf(r.stop, base))
+	}
+	return max(end, segmentHeaderLen)
+}
+
+// writtenBound returns where the data of the segment being written ends for a reader that follows: never past what HEAD covers, as long as
+// a writer lives. Behind a dead one, whole blocks are whole blocks.
+func (r *Reader) writtenBound() int64 {
+	v := &r.view
+	if !r.opts.Follow || !v.headOK {
+		return maxFileSize
+	}
+	covered := offsetOf(v.head.writtenPos, r.w.hdr.basePos)
+	if covered >= v.size {
+		return covered
+	}
+	if v.alive = r.a.writing(); v.alive {
+		return covered
+	}
+	return maxFileSize
+}
+
+// offsetOf turns a log position into an offset in a segment, 0 when it is before it.
+func offsetOf(pos, basePos uint64) int64 {
+	if pos <= basePos {
+		return 0
+	}
+	return int64(min(pos-basePos, maxFileSize))
+}
+
+// load makes the next block the one being delivered, waiting for it when following.
+func (r *Reader) load(ctx context.Context) error {
+	pause := minPoll
+	for {
+		if r.err != nil {
+			return r.err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		bad, err := r.w.next(r.view.end, &r.b)
+		if err == nil && bad == "" {
+			r.begin()
+			return nil
+		}
+		r.b, r.at = block{}, 0
+		again := false
+		if err == nil {
+			again, err = r.atGap(bad)
+		}
+		switch {
+		case err != nil:
+			r.err = err
+		case !again:
+			if err := sleep(ctx, pause); err != nil {
+				return err
+			}
+			pause = min(2*pause, maxPoll)
+			r.err = r.look()
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// begin starts to deliver the block that was just read.
+func (r *Reader) begin() {
+	r.at, r.seq = 0, r.b.baseSeq
+	if r.b.flags&blockControlOnly != 0 {
+		eachStream(r.b.frames, func(id uint16, name string) { r.streams[id] = name })
+	}
+}
+
+// atGap decides what to do where no whole block is before the bound. again says to try once more at once; otherwise the reader waits,
+// which only happens when following. io.EOF and damage are errors.
+func (r *Reader) atGap(bad string) (again bool, err error) {
+	before := r.view.end
+	r.w.forget()
+	if err := r.look(); err != nil {
+		return false, err
+	}
+	v := &r.view
+	if v.end > before {
+		return true, nil
+	}
+	if end, finished := v.finish(r.w.hdr.basePos); finished && bad == atEnd && v.end >= end {
+		return r.leave(end)
+	}
+	if bad == atEnd && v.end < v.size {
+		return false, r.rest() // bounded: by HEAD, by durability, by where the archive ended at open
+	}
+	return r.doubt(bad)
+}
+
+// rest is the error where there is nothing more for now.
+func (r *Reader) rest() error {
+	if r.opts.Follow {
+		return nil
+	}
+	return io.EOF
+}
+
+// leave goes from the end of a finished segment to the next one.
+func (r *Reader) leave(end int64) (again bool, err error) {
+	v := &r.view
+	w := &r.w
+	if w.off != end || v.sealed && (v.trailer.nextSeq != w.nextSeq || w.chained && v.trailer.lastHcrc != w.prevHcrc) {
+		reason := fmt.Sprintf("blocks end at %d with sequence %d, the segment's end is at %d", w.off, w.nextSeq, end)
+		return false, &CorruptionError{File: r.segs[r.i].name, Offset: w.off, FirstSeq: w.nextSeq, LastSeq: w.nextSeq - 1, Reason: reason}
+	}
+	if r.stop > 0 && w.pos() >= r.stop {
+		return false, io.EOF
+	}
+	if r.i+1 < len(r.segs) {
+		return true, r.open(r.i + 1)
+	}
+	if v.headOK && v.head.durablePos > w.pos() {
+		reason := fmt.Sprintf("HEAD says that segment %d was being written; the segments after %d are missing", v.head.segment, w.hdr.number)
+		return false, &CorruptionError{
+			File: r.segs[r.i].name, Offset: w.off, FirstSeq: w.nextSeq, LastSeq: max(v.head.nextSeq, w.nextSeq) - 1, Reason: reason,
+		}
+	}
+	return false, r.rest()
+}
+
+// doubt handles a place where a whole block should be and is not. It is read again before anything is said about it, and once more after
+// evidence against it was found: the writer may have written it meanwhile.
+func (r *Reader) doubt(bad string) (again bool, err error) {
+	if r.triesAt != r.w.off {
+		r.triesAt, r.tries = r.w.off, 0
+	}
+	r.tries++
+	if r.tries == 1 {
+		return true, nil
+	}
+	v := &r.view
+	if r.opts.Follow && r.judged == v.size {
+		return false, nil
+	}
+	t, err := r.a.judge(&r.w, bad, r.segs[r.i+1:])
+	if err != nil {
+		return false, err
+	}
+	if t.verdict == Corrupt {
+		if r.tries <= 2 {
+			return true, nil
+		}
+		return false, t.corruption(r.segs[r.i].name)
+	}
+	r.judged = v.size
+	if r.opts.Follow || r.a.writing() {
+		return false, r.rest()
+	}
+	if t.size > t.off || t.endSeq > t.nextSeq || r.lastOfSegment() {
+		r.torn = t.torn(r.segs[r.i].name)
+	}
+	return false, io.EOF
+}
+
+// lastOfSegment reports whether the block before was marked as the last one, so that a footer should follow.
+func (r *Reader) lastOfSegment() bool { return r.w.lastFlag&blockLast != 0 }

@@ -1,0 +1,95 @@
+package journal
+
+import (
+	"fmt"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
+)
+
+// segment is what is known of a segment that is written, or that recovery walks in order to seal it: enough to write its footer.
+type segment struct {
+	file vfs.File
+	name string
+	hdr  segmentHeader
+	seed uint32
+
+	off      int64  // end of the data
+	lastHcrc uint32 // header checksum of the last block, or of the segment header
+	nextSeq  uint64
+	blocks   uint32
+	rawBytes uint64
+	lost     uint64
+	minTime  int64
+	maxTime  int64 // running maximum
+	closed   bool  // the last block says that no more follow
+
+	index      []indexEntry
+	indexedOff int64  // offset of the block of the last entry
+	indexedN   uint32 // its number
+}
+
+func newSegment(f vfs.File, name string, hdr segmentHeader) *segment {
+	return &segment{
+		file: f, name: name, hdr: hdr, seed: crcSeed(hdr.salt),
+		off: segmentHeaderLen, lastHcrc: hdr.crc, nextSeq: hdr.baseSeq, minTime: noMinTime, maxTime: noMaxTime,
+	}
+}
+
+// pos returns the log position of the end of the data.
+func (s *segment) pos() uint64 { return s.hdr.basePos + uint64(s.off) }
+
+// records returns the number of data records.
+func (s *segment) records() uint64 { return s.nextSeq - s.hdr.baseSeq }
+
+// note takes in a block that was written, or found whole, at s.off.
+func (s *segment) note(h *blockHeader, info *frameInfo) {
+	if s.blocks == 0 || s.off-s.indexedOff >= indexEveryBytes || s.blocks-s.indexedN >= indexEveryBlocks {
+		s.index = append(s.index, indexEntry{firstSeq: h.baseSeq, maxTime: h.maxTime, offset: uint64(s.off), hcrc: h.hcrc, count: h.count})
+		s.indexedOff, s.indexedN = s.off, s.blocks
+	}
+	s.off += h.size()
+	s.lastHcrc = h.hcrc
+	s.nextSeq = h.nextSeq()
+	s.blocks++
+	s.rawBytes += uint64(h.raw)
+	s.lost += info.lost
+	s.minTime = min(s.minTime, h.minTime)
+	s.maxTime = h.maxTime
+	s.closed = h.flags&blockLast != 0
+}
+
+// footer returns index and trailer.
+func (s *segment) footer(flags uint16) []byte {
+	b := make([]byte, 0, len(s.index)*indexEntryLen+trailerLen)
+	for _, e := range s.index {
+		b = appendIndexEntry(b, e)
+	}
+	t := trailer{
+		flags: flags, firstSeq: s.hdr.baseSeq, nextSeq: s.nextSeq, minTime: s.minTime, maxTime: s.maxTime, dataEnd: uint64(s.off),
+		records: s.records(), rawBytes: s.rawBytes, lost: s.lost,
+		indexLen: uint32(len(b)), indexCRC: crcOf(b), lastHcrc: s.lastHcrc, blocks: s.blocks,
+	}
+	return t.append(b, s.seed)
+}
+
+// matches says how a valid trailer differs from what the blocks say, empty when it does not.
+func (s *segment) matches(t trailer) string {
+	switch {
+	case int64(t.dataEnd) != s.off:
+		return fmt.Sprintf("footer says that the data ends at %d, the blocks end at %d", t.dataEnd, s.off)
+	case t.lastHcrc != s.lastHcrc || t.nextSeq != s.nextSeq || t.firstSeq != s.hdr.baseSeq || t.blocks != s.blocks:
+		return "footer is not that of the blocks before it"
+	case t.records != s.records() || t.rawBytes != s.rawBytes || t.lost != s.lost || t.minTime != s.minTime || t.maxTime != s.maxTime:
+		return "footer's totals are not those of the blocks before it"
+	}
+	return ""
+}
+
+// writeFooter writes the footer behind the data and syncs it. The data has been synced before: a footer that outlives its data would
+// promise what is not there.
+func (s *segment) writeFooter(flags uint16) (op string, err error) {
+	if _, err := s.file.WriteAt(s.footer(flags), s.off); err != nil {
+		return "write", err
+	}
+	return "sync", s.file.SyncData()
+}
