@@ -1,10 +1,6 @@
 package queue
 
-import (
-	"fmt"
-
-	"github.com/nexus-logbuf/logbuf/internal/invariants"
-)
+import "fmt"
 
 // Claim is space for one record that its owner fills and then publishes with
 // Commit or CommitN, or gives back with Abort. It is a value of three words
@@ -16,7 +12,7 @@ import (
 // of it does nothing.
 type Claim struct {
 	p   *producer
-	id  uint64 // SPSC: the serial of the claim. MPSC: its position
+	id  uint64 // SPSC: the serial of the claim. MPSC: its position, and p is a slot
 	hdr header // what Commit publishes
 }
 
@@ -96,12 +92,16 @@ func (c Claim) Abort() {
 	}
 }
 
-// dead ends a call that settles a claim which is not open: a panic for a
-// mistake, false where the claim was abandoned by Close.
+// dead ends a call that settles an unshared claim which is not open: false if
+// it was open when its producer was closed, a panic for a mistake.
 func (c Claim) dead(call string) bool {
-	if c.p.ring.closed.Load() {
-		return false
+	if c.id != c.p.orphan {
+		c.panicDead(call)
 	}
+	return false
+}
+
+func (c Claim) panicDead(call string) {
 	panic(fmt.Sprintf("queue: %s of a claim of %d bytes that is not open: it was committed or aborted before, or replaced by a later claim of its producer",
 		call, c.hdr.payload()))
 }
@@ -116,12 +116,11 @@ func (m *memory) zeroPadding(pos uint64, h header) {
 
 // shared claims
 
-// claimBytes is the payload of a shared claim. Whether the claim is still open
-// is asked only where the checks are on: the answer costs a load of the header.
-// An abandoned claim keeps its bytes: its owner cannot know yet, and they are
-// nobody else's.
+// claimBytes is the payload of a shared claim, until its owner has settled it.
+// A claim that the consumer of a closed ring has abandoned keeps its bytes:
+// its owner cannot know yet, and they are nobody else's.
 func (r *ring) claimBytes(c Claim) []byte {
-	if invariants.Enabled && r.mem.load(c.id) != r.markOf(c) && !r.closed.Load() {
+	if !c.p.holds(c.id) {
 		return nil
 	}
 	return r.mem.bytes(c.id+headerLen, c.hdr.payload())
@@ -130,27 +129,29 @@ func (r *ring) claimBytes(c Claim) []byte {
 func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.id), c.hdr.length()) }
 
 // commitShared passes the record's ownership to the consumer. It is a
-// compare-and-swap and not a store because a copy of this claim, or the
-// consumer on a closed ring, may have settled it; the lap stamp keeps a copy
-// that is laps old from settling somebody else's claim.
+// compare-and-swap and not a store because the consumer of a closed ring may
+// have abandoned the claim.
 func (r *ring) commitShared(c Claim) bool {
-	if !r.mem.settle(c.id, r.markOf(c), c.hdr) {
-		return c.dead("Commit")
+	if !c.p.drop(c.id) {
+		c.panicDead("Commit")
 	}
-	return true
+	return r.mem.settle(c.id, r.markOf(c), c.hdr)
 }
 
 // commitSharedN publishes a record shorter than its claim: first the claim is
-// taken out of everybody else's hands, then the rest becomes a skip, then the
-// record appears. In the other order a stale copy could write the skip's
-// header into a record of another producer.
+// taken out of the consumer's hands, then the rest becomes a skip, then the
+// record appears. In the other order an abandoned claim would end in a record
+// behind the consumer's back.
 func (r *ring) commitSharedN(c Claim, n int) bool {
 	h := makeHeader(c.hdr.typ(), headerLen+n)
 	if h == c.hdr {
 		return r.commitShared(c)
 	}
+	if !c.p.drop(c.id) {
+		c.panicDead("CommitN")
+	}
 	if !r.mem.settle(c.id, r.markOf(c), settlingMark(r.lap(c.id))) {
-		return c.dead("CommitN")
+		return false
 	}
 	r.mem.zeroPadding(c.id, h)
 	if rest := c.hdr.stride() - h.stride(); rest != 0 {
@@ -162,7 +163,7 @@ func (r *ring) commitSharedN(c Claim, n int) bool {
 
 // abortShared turns the claim into a skip.
 func (r *ring) abortShared(c Claim) {
-	if r.mem.settle(c.id, r.markOf(c), makeSkip(c.hdr.stride())) {
+	if c.p.drop(c.id) && r.mem.settle(c.id, r.markOf(c), makeSkip(c.hdr.stride())) {
 		r.stats.aborts.Add(1)
 	}
 }

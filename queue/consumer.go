@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/nexus-logbuf/logbuf/internal/invariants"
 )
@@ -35,6 +36,10 @@ type Consumer struct {
 	head     uint64
 	lazy     uint64 // how far released may run ahead of head before it is shown
 
+	// releaseSkips moved released from asked to skipEnd: the caller, who does not
+	// know of skips, may name what lies between.
+	asked, skipEnd uint64
+
 	typ     int32
 	keep    bool // a claim was abandoned: its owner may still write, so nothing is zeroed or reused
 	records uint64
@@ -44,7 +49,10 @@ type Consumer struct {
 }
 
 func newConsumer(r *ring, start uint64) *Consumer {
-	return &Consumer{ring: r, pos: start, readEnd: start, released: start, head: start, lazy: r.capacity / 8}
+	return &Consumer{
+		ring: r, pos: start, readEnd: start, released: start, head: start,
+		lazy: r.capacity / 8, asked: start, skipEnd: start,
+	}
 }
 
 // Next gives back everything read before and returns the next record, which is
@@ -59,6 +67,7 @@ func (c *Consumer) Next() (rec []byte, ok bool) {
 	if !ok {
 		return nil, false
 	}
+	c.typ = h.typ()
 	return c.ring.mem.bytes(at+headerLen, h.payload()), true
 }
 
@@ -93,9 +102,15 @@ func (c *Consumer) Release() {
 // way. If fn panics, the records delivered so far are consumed, that one
 // included. fn must not use the consumer.
 func (c *Consumer) Drain(limit int, fn func(typ int32, rec []byte)) int {
+	return c.drain(limit, math.MaxUint64, fn)
+}
+
+// drain is Drain that ends when it has read quota bytes of the ring.
+func (c *Consumer) drain(limit int, quota uint64, fn func(typ int32, rec []byte)) int {
 	n := 0
+	start := c.pos
 	defer c.Release()
-	for n < limit {
+	for n < limit && c.pos-start < quota {
 		at, h, ok := c.take()
 		if !ok {
 			break
@@ -145,12 +160,19 @@ func (c *Consumer) Peek(maxBytes int) Span {
 // ReleaseTo gives the space before pos back to the producers. pos is the End
 // of a span, or any position inside one that is a multiple of 8; it must lie
 // between what was given back before and what was read, or ReleaseTo panics.
+// Naming the position that was named last is harmless.
 func (c *Consumer) ReleaseTo(pos uint64) {
-	if int64(pos-c.released) < 0 || int64(c.pos-pos) < 0 || pos%headerLen != 0 {
-		panic(fmt.Sprintf("queue: ReleaseTo(%d): must be a multiple of 8 between %d, already released, and %d, read so far",
-			pos, c.released, c.pos))
+	low := c.released
+	if low == c.skipEnd {
+		low = c.asked
 	}
-	c.released = pos
+	if int64(pos-low) < 0 || int64(c.pos-pos) < 0 || pos%headerLen != 0 {
+		panic(fmt.Sprintf("queue: ReleaseTo(%d): must be a multiple of 8 between %d, already released, and %d, read so far",
+			pos, low, c.pos))
+	}
+	if int64(pos-c.released) > 0 {
+		c.released = pos
+	}
 	c.releaseSkips()
 	c.show()
 }
@@ -190,7 +212,6 @@ func (c *Consumer) take() (at uint64, h header, ok bool) {
 			continue
 		}
 		c.readEnd = c.pos
-		c.typ = h.typ()
 		c.records++
 		c.bytes += uint64(h.payload())
 		return at, h, true
@@ -228,9 +249,13 @@ func (c *Consumer) nothing() bool {
 // before them is given back: nobody else will. A record that waits for the
 // front of the buffer waits for the padding's space too.
 func (c *Consumer) releaseSkips() {
-	if int64(c.released-c.readEnd) >= 0 {
-		c.released = c.pos
+	if int64(c.released-c.readEnd) < 0 || c.released == c.pos {
+		return
 	}
+	if c.released != c.skipEnd {
+		c.asked = c.released
+	}
+	c.released, c.skipEnd = c.pos, c.pos
 }
 
 // show passes the space before released to the producers.
@@ -243,7 +268,7 @@ func (c *Consumer) show() {
 	case c.keep:
 	case r.shared:
 		raise(&r.stats.readMark, r.tail.load()&^closedBit-c.head)
-		r.mem.fill(c.head, c.released, 0) // producers that see the new head may claim anywhere here
+		r.mem.zero(c.head, c.released) // producers that see the new head may claim anywhere here
 	default:
 		raise(&r.stats.readMark, c.pos-c.head)
 		if invariants.Enabled {
@@ -252,8 +277,13 @@ func (c *Consumer) show() {
 	}
 	c.head = c.released
 	r.head.store(c.head)
-	r.stats.records.Store(c.records)
-	r.stats.bytes.Store(c.bytes)
+	c.count()
+}
+
+// count shows what was read to Stats.
+func (c *Consumer) count() {
+	c.ring.stats.records.Store(c.records)
+	c.ring.stats.bytes.Store(c.bytes)
 }
 
 // poison fills released records of SPSC rings where the checks are on.

@@ -12,11 +12,14 @@ import (
 // of the round. A producer that stalls, or forgets a claim, holds up only
 // itself.
 //
-// NewProducer and Stats may be called by any goroutine; the consumer's verbs
-// are for one goroutine at a time. They are those of Consumer and mean the
-// same, over a stream of positions that is the FanIn's own.
+// NewProducer and Stats may be called by any goroutine; the consumer's verbs,
+// Next, Type, Release, Drain, Peek and ReleaseTo, are for one goroutine at a
+// time. They mean what they mean to a Consumer, over a stream of positions
+// that is the FanIn's own: Position of a lane's Producer does not compare with
+// End of a span.
 type FanIn struct {
 	laneCapacity int
+	start        uint64                // where positions begin
 	lanes        atomic.Pointer[lanes] // replaced whole, never changed in place
 
 	// Of the consumer's goroutine:
@@ -44,11 +47,15 @@ type held struct {
 // NewFanIn makes a FanIn without lanes. laneCapacity is the size in bytes of
 // each lane, as NewSPSC takes it.
 func NewFanIn(laneCapacity int) (*FanIn, error) {
-	r, err := newRing(laneCapacity, false, 0)
+	return newFanIn(laneCapacity, 0)
+}
+
+func newFanIn(laneCapacity int, start uint64) (*FanIn, error) {
+	size, err := roundCapacity(laneCapacity)
 	if err != nil {
 		return nil, err
 	}
-	f := &FanIn{laneCapacity: int(r.capacity)}
+	f := &FanIn{laneCapacity: int(size), quota: int(size), start: start, read: start, released: start}
 	f.lanes.Store(new(lanes))
 	return f, nil
 }
@@ -57,7 +64,7 @@ func NewFanIn(laneCapacity int) (*FanIn, error) {
 // retires the lane: the consumer reads what is left in it, and then it is
 // gone.
 func (f *FanIn) NewProducer() (*Producer, error) {
-	p, c, err := NewSPSC(f.laneCapacity)
+	p, c, err := newSPSC(f.laneCapacity, f.start)
 	if err != nil {
 		return nil, err
 	}
@@ -130,18 +137,20 @@ func (f *FanIn) releaseSpans() {
 	}
 }
 
-// Drain calls fn for each of the next records, at most limit, lane by lane.
-// See Consumer.Drain.
+// Drain calls fn for each of the next records, at most limit, lane by lane: a
+// lane's turn ends after as many bytes as the lane has, so that a producer who
+// keeps up with fn does not keep the others waiting. See Consumer.Drain.
 func (f *FanIn) Drain(limit int, fn func(typ int32, rec []byte)) int {
 	f.Release()
 	n := 0
-	for range f.round() {
+	for idle := 0; n < limit && idle < len(f.lanes.Load().list); {
 		l := f.lane()
-		if l == nil || n >= limit {
-			break
-		}
-		n += l.Drain(limit-n, fn)
+		got := l.drain(limit-n, uint64(f.laneCapacity), fn)
 		f.pass(l)
+		n += got
+		if idle++; got > 0 {
+			idle = 0
+		}
 	}
 	return n
 }
@@ -192,7 +201,7 @@ func (f *FanIn) ReleaseTo(pos uint64) {
 			h.lane.ReleaseTo(at)
 		}
 	}
-	f.held = append(f.held[:0], f.held[n:]...)
+	f.held = slices.Delete(f.held, 0, n)
 	f.released = pos
 }
 
@@ -231,6 +240,7 @@ func (f *FanIn) pass(c *Consumer) {
 		f.turn++
 		return
 	}
+	c.count() // so that spans that are still held count
 	f.change(func(l *lanes) {
 		l.list = slices.DeleteFunc(l.list, func(o *Consumer) bool { return o == c })
 		l.retired = l.retired.add(c.Stats())

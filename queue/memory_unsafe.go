@@ -3,6 +3,8 @@ package queue
 import (
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/nexus-logbuf/logbuf/internal/invariants"
 )
 
 // This file is the one place through which the protocol touches shared
@@ -60,22 +62,35 @@ func (m *memory) bytes(pos uint64, n int) []byte {
 	return m.data[i : i+n : i+n]
 }
 
-// fill sets every byte of [from, to) to b, across the end of the buffer if
-// need be.
+// zero zeroes [from, to), across the end of the buffer if need be.
+func (m *memory) zero(from, to uint64) {
+	if invariants.Enabled {
+		m.fill(from, to, 0) // the race detector sees this; it does not see clear
+		return
+	}
+	for from != to {
+		part := m.part(from, to)
+		clear(part)
+		from += uint64(len(part))
+	}
+}
+
+// fill sets every byte of [from, to) to b, where the checks are on.
 func (m *memory) fill(from, to uint64, b byte) {
 	for from != to {
-		i := from & m.mask
-		n := min(to-from, uint64(len(m.data))-i)
-		part := m.data[i : i+n]
-		if b == 0 {
-			clear(part)
-		} else {
-			for k := range part {
-				part[k] = b
-			}
+		part := m.part(from, to)
+		part[0] = b
+		for n := 1; n < len(part); n *= 2 {
+			copy(part[n:], part[:n])
 		}
-		from += n
+		from += uint64(len(part))
 	}
+}
+
+// part is [from, to), or what of it lies before the end of the buffer.
+func (m *memory) part(from, to uint64) []byte {
+	i := from & m.mask
+	return m.data[i : i+min(to-from, uint64(len(m.data))-i)]
 }
 
 // position is a position that one side publishes and another reads.
@@ -89,3 +104,14 @@ func (p *position) close()                      { p.v.Or(closedBit) }
 // closedBit, in a published tail, says that no claim succeeds any more.
 // Positions are multiples of 8, so the bit is free.
 const closedBit = 1
+
+// openBit, in a slot, makes the position of an open claim differ from 0.
+const openBit = 1
+
+// shard is a number that tends to be the same in one goroutine and to differ
+// between goroutines: where on its stack the caller is. It is a hint and
+// nothing rests on it.
+func shard() uint {
+	var here byte
+	return uint(uint32(uintptr(unsafe.Pointer(&here))>>11) * 0x9E3779B9 >> 16)
+}

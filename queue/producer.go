@@ -2,8 +2,9 @@ package queue
 
 import "fmt"
 
-// producer is the state behind a claim. Of a shared producer only ring is
-// used; the rest is private to the one goroutine of an SPSC producer:
+// producer is the state behind a claim. Of a shared producer only ring and
+// open are used, see newSlots; the rest is private to the one goroutine of an
+// SPSC producer:
 //
 //	tail    everything before it is published; the next header goes there,
 //	        and the word at tail is zero
@@ -11,11 +12,14 @@ import "fmt"
 //	        multiple of 8; the word behind them is free as well
 //	serial  the number of the claim that is open, or of none: it grows with
 //	        each claim, each write and each settled claim
+//	orphan  the number of the claim that was open when Close was called
 type producer struct {
 	ring   *ring
 	tail   uint64
 	avail  int
 	serial uint64
+	orphan uint64
+	open   position
 	_      [lineSize]byte
 }
 
@@ -123,7 +127,9 @@ func (p *Producer) Append(max int, encode func(dst []byte) ([]byte, error)) erro
 	if len(rec) > 0 && &rec[0] != &space[0] {
 		copy(space, rec)
 	}
-	c.CommitN(len(rec))
+	if !c.CommitN(len(rec)) {
+		return ErrClosed // by encode
+	}
 	return nil
 }
 
@@ -142,6 +148,7 @@ func (p *Producer) Close() error {
 	if p.ring.closed.Load() {
 		return nil
 	}
+	p.orphan = p.serial
 	p.serial++
 	p.avail = 0
 	p.ring.tail.store(p.tail | closedBit)

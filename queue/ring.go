@@ -32,6 +32,7 @@ var (
 // ring is what both roles share. Who writes what:
 //
 //	mem, capacity, shared   nobody after construction
+//	slots                   MPSC producers, by compare-and-swap
 //	closed                  set once, by Close
 //	tail                    SPSC: Close, once (the running tail is private to
 //	                        the producer). MPSC: producers, by compare-and-swap
@@ -43,7 +44,8 @@ type ring struct {
 	mem      memory
 	capacity uint64
 	lapShift uint
-	shared   bool // MPSC
+	shared   bool       // MPSC
+	slots    []producer // MPSC: the claims that are open, see newSlots
 	closed   atomic.Bool
 
 	_         [lineSize]byte
@@ -59,12 +61,9 @@ type ring struct {
 
 // newRing makes a ring whose positions begin at start, a multiple of 8.
 func newRing(capacity int, shared bool, start uint64) (*ring, error) {
-	if capacity < 1 || capacity > maxCapacity {
-		return nil, fmt.Errorf("queue: capacity of %d bytes: must be between 1 and %d", capacity, maxCapacity)
-	}
-	size := uint64(max(capacity, minCapacity))
-	if size&(size-1) != 0 {
-		size = 1 << bits.Len64(size)
+	size, err := roundCapacity(capacity)
+	if err != nil {
+		return nil, err
 	}
 	r := &ring{
 		mem:      newMemory(int(size)),
@@ -72,10 +71,24 @@ func newRing(capacity int, shared bool, start uint64) (*ring, error) {
 		lapShift: uint(bits.TrailingZeros64(size)),
 		shared:   shared,
 	}
+	if shared {
+		r.slots = newSlots(r)
+	}
 	r.tail.store(start)
 	r.headCache.store(start)
 	r.head.store(start)
 	return r, nil
+}
+
+func roundCapacity(capacity int) (uint64, error) {
+	if capacity < 1 || capacity > maxCapacity {
+		return 0, fmt.Errorf("queue: capacity of %d bytes: must be between 1 and %d", capacity, maxCapacity)
+	}
+	size := uint64(max(capacity, minCapacity))
+	if size&(size-1) != 0 {
+		size = 1 << bits.Len64(size)
+	}
+	return size, nil
 }
 
 func (r *ring) maxPayload() uint64        { return r.capacity - reserved - headerLen }

@@ -43,7 +43,7 @@ func (p *SharedProducer) TryClaimTyped(typ int32, n int) (Claim, error) {
 	if err != nil {
 		return Claim{}, err
 	}
-	return Claim{p: &p.producer, id: pos, hdr: makeHeader(typ, headerLen+n)}, nil
+	return Claim{p: p.ring.hold(pos), id: pos, hdr: makeHeader(typ, headerLen+n)}, nil
 }
 
 // Write publishes rec as one record of type 1. It returns len(rec) and nil, or
@@ -58,12 +58,17 @@ func (p *SharedProducer) Write(rec []byte) (int, error) {
 // WriteTyped publishes a copy of rec as one record of type typ, at least 1.
 // Its errors are those of TryClaimTyped.
 func (p *SharedProducer) WriteTyped(typ int32, rec []byte) error {
-	c, err := p.TryClaimTyped(typ, len(rec))
+	if typ < 1 {
+		panicType(typ)
+	}
+	r := p.ring
+	pos, err := r.claim(len(rec))
 	if err != nil {
 		return err
 	}
-	copy(p.ring.mem.bytes(c.id+headerLen, len(rec)), rec)
-	if !c.Commit() {
+	copy(r.mem.bytes(pos+headerLen, len(rec)), rec)
+	length := headerLen + len(rec)
+	if !r.mem.settle(pos, claimMark(r.lap(pos), uint64(length)), makeHeader(typ, length)) {
 		return ErrClosed
 	}
 	return nil
@@ -75,6 +80,9 @@ func (p *SharedProducer) WriteTyped(typ int32, rec []byte) error {
 // returns, or panics. encode runs on scratch memory, outside any claim, so it
 // may take its time and may use the producer; dst is valid until it returns.
 func (p *SharedProducer) Append(max int, encode func(dst []byte) ([]byte, error)) error {
+	if p.ring.closed.Load() {
+		return ErrClosed
+	}
 	if !p.ring.fits(max) {
 		return ErrTooLarge
 	}

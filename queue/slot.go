@@ -1,0 +1,54 @@
+package queue
+
+// slotCount is how many shared claims can be open at once before one more
+// costs an allocation.
+const slotCount = 64
+
+// A slot says of one shared claim that it is open. It lies outside of the
+// data area, because what a claim's header becomes once it is settled is not
+// the claim's business: the consumer zeroes it, another producer puts payload
+// there. A copy of the claim, or the deferred Abort behind a Commit, that
+// looked at the header would race with them, and a compare-and-swap on it
+// would damage payload that happens to look like the claim's mark.
+//
+// The slot's word is 0 when it is free, and the claim's position with openBit
+// set while the claim is open. Positions do not repeat, so a copy of any age
+// finds out that its claim is settled. Whoever takes the position out of the
+// slot owns the header's mark, together with the consumer of a closed ring.
+//
+//	claim    tail CAS ─▶ mark ─▶ slot 0→pos
+//	settle   slot pos→0 ─▶ mark→header CAS
+//
+// Slots are producers, so that a Claim can point to one as it points to the
+// producer of an SPSC ring.
+func newSlots(r *ring) []producer {
+	s := make([]producer, min(slotCount, r.capacity/headerLen))
+	for i := range s {
+		s[i].ring = r
+	}
+	return s
+}
+
+// hold takes a free slot for the claim at pos. It begins at one that this
+// goroutine is likely to have used before and others not, so that its line
+// stays with the core.
+func (r *ring) hold(pos uint64) *producer {
+	i := shard()
+	for range r.slots {
+		s := &r.slots[i%uint(len(r.slots))]
+		if s.open.load() == 0 && s.open.advance(0, pos|openBit) {
+			return s
+		}
+		i++
+	}
+	s := &producer{ring: r}
+	s.open.store(pos | openBit)
+	return s
+}
+
+// holds reports whether the claim at pos is open.
+func (p *producer) holds(pos uint64) bool { return p.open.load() == pos|openBit }
+
+// drop ends the claim at pos, once: only the call that returns true may settle
+// its mark.
+func (p *producer) drop(pos uint64) bool { return p.open.advance(pos|openBit, 0) }
