@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/internal/park"
+	"github.com/nexus-logbuf/logbuf/internal/step"
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
@@ -55,8 +55,8 @@ type core struct {
 
 	// senders counts open handles. It falls to zero once, before the ring is
 	// closed, and never rises again. finished is set by the receiver's Close.
-	senders  atomic.Int64
-	finished atomic.Bool
+	senders  step.Int64
+	finished step.Bool
 }
 
 func newCore(ring *queue.Consumer, opts *Options) (*core, error) {

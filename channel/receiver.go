@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/internal/step"
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
@@ -164,7 +165,10 @@ const (
 // await returns nil when a record is ready, io.EOF at the end, and otherwise
 // what ended the wait: cause() for done, os.ErrDeadlineExceeded for alarm.
 func (r *Receiver) await(done <-chan struct{}, alarm <-chan time.Time, cause func() error) error {
-	spins := waitSpins
+	spins, yields := waitSpins, waitYields
+	if step.Exploring {
+		spins, yields = 0, 0
+	}
 	if r.procs == 1 {
 		spins = 0 // a spinner would keep the senders from running
 	}
@@ -176,12 +180,12 @@ func (r *Receiver) await(done <-chan struct{}, alarm <-chan time.Time, cause fun
 		case i < spins:
 			pause()
 			continue
-		case i < spins+waitYields:
-			runtime.Gosched()
+		case i < spins+yields:
+			step.Yield()
 		case r.core.strategy == Spin:
 			pause()
 			if i%waitSpins == 0 || spins == 0 {
-				runtime.Gosched()
+				step.Yield()
 			}
 		case r.core.strategy == Park && r.core.senders.Load() > 0:
 			r.procs = runtime.GOMAXPROCS(0)
@@ -203,7 +207,7 @@ func (r *Receiver) await(done <-chan struct{}, alarm <-chan time.Time, cause fun
 		default:
 			// Backoff; or the last sender is gone while a claim of its is
 			// between two steps, and nobody will wake us.
-			time.Sleep(min(maxSleep, minSleep<<min(i-spins-waitYields, 10)))
+			step.Sleep(min(maxSleep, minSleep<<min(i-spins-yields, 10)))
 		}
 		select {
 		case <-done:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 
+	"github.com/nexus-logbuf/logbuf/internal/step"
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
@@ -97,14 +98,14 @@ func persist(try func() error) error {
 	if err != queue.ErrFull {
 		return err
 	}
-	if runtime.GOMAXPROCS(0) > 1 {
+	if !step.Exploring && runtime.GOMAXPROCS(0) > 1 {
 		for i := 0; err == queue.ErrFull && i < sendSpins; i++ {
 			pause()
 			err = try()
 		}
 	}
 	for i := 0; err == queue.ErrFull && i < sendYields; i++ {
-		runtime.Gosched()
+		step.Yield()
 		err = try()
 	}
 	return err

@@ -1,8 +1,7 @@
 package channel
 
 import (
-	"sync/atomic"
-
+	"github.com/nexus-logbuf/logbuf/internal/step"
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
@@ -12,7 +11,7 @@ import (
 type SharedSender struct {
 	ring   *queue.SharedProducer
 	core   *core
-	closed atomic.Bool
+	closed step.Bool
 }
 
 // Clone gives another handle, with a Close of its own. The clone of a closed

@@ -25,8 +25,9 @@
 package park
 
 import (
-	"sync/atomic"
 	"time"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
 const (
@@ -41,13 +42,13 @@ const lineSize = 128
 // Parker is the meeting point. It must be made by New and not be copied.
 type Parker struct {
 	_     [lineSize]byte
-	state atomic.Uint32
+	state step.Uint32
 	_     [lineSize]byte
-	token chan struct{}
+	token step.Token
 }
 
 // New makes a Parker whose sleeper is awake.
-func New() *Parker { return &Parker{token: make(chan struct{}, 1)} }
+func New() *Parker { return &Parker{token: step.NewToken()} }
 
 // Arm announces that the sleeper is about to sleep. It must look for work once
 // more and then call Park or Disarm. For the sleeper only.
@@ -56,7 +57,7 @@ func (p *Parker) Arm() { p.state.Store(armed) }
 // Disarm takes Arm back. For the sleeper only.
 func (p *Parker) Disarm() {
 	if !p.state.CompareAndSwap(armed, idle) {
-		<-p.token // a waker won; its token is here or on its way
+		p.token.Receive() // a waker won; its token is here or on its way
 	}
 }
 
@@ -64,15 +65,11 @@ func (p *Parker) Disarm() {
 // channel never can. It reports whether alarm ended the sleep. Either way the
 // caller looks for work again. For the sleeper only, after Arm.
 func (p *Parker) Park(done <-chan struct{}, alarm <-chan time.Time) (alarmed bool) {
-	select {
-	case <-p.token:
-		return false
-	case <-alarm:
-		alarmed = true
-	case <-done:
+	cause := p.token.Wait(done, alarm)
+	if cause != step.Received {
+		p.Disarm()
 	}
-	p.Disarm()
-	return alarmed
+	return cause == step.Alarm
 }
 
 // Wake wakes the sleeper if it is armed. While it is not, the cost is one load
@@ -86,6 +83,6 @@ func (p *Parker) Wake() {
 
 func (p *Parker) wake() {
 	if p.state.CompareAndSwap(armed, idle) {
-		p.token <- struct{}{}
+		p.token.Send()
 	}
 }

@@ -47,7 +47,7 @@ func TestDisarmTakesTheTokenOfAWakerThatWon(t *testing.T) {
 	p.Arm()
 	p.Wake()
 	p.Disarm()
-	if len(p.token) != 0 {
+	if p.token.Full() {
 		t.Fatal("a token is left behind; the next sleep would end at once")
 	}
 	p.Arm()
@@ -79,7 +79,7 @@ func TestParkEndsByEachCause(t *testing.T) {
 		if !p.Park(nil, time.After(time.Second)) || time.Since(start) != time.Second {
 			t.Error("the alarm did not end the sleep when due")
 		}
-		if p.state.Load() != idle || len(p.token) != 0 {
+		if p.state.Load() != idle || p.token.Full() {
 			t.Error("still armed after Park")
 		}
 	})
@@ -90,7 +90,7 @@ func TestWakeOfAnAwakeSleeperLeavesNoToken(t *testing.T) {
 	for range 3 {
 		p.Wake()
 	}
-	if len(p.token) != 0 {
+	if p.token.Full() {
 		t.Fatal("Wake without Arm sent a token")
 	}
 }

@@ -1,0 +1,337 @@
+//go:build logbuf_explore
+
+package explore
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+	"unsafe"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
+)
+
+// Options bounds an exploration.
+type Options struct {
+	Preemptions int  // the bound; 0 is cooperative only
+	MaxRuns     int  // stop after so many runs; 0 means 1 million
+	MaxSteps    int  // a run that takes more has a livelock; 0 means 10000
+	TSO         bool // store buffers
+	Weak        bool // atomic stores are plain, as a mutant: needs TSO
+}
+
+// Program is what one run executes. Threads take turns; Check looks at the
+// outcome when all have ended.
+type Program struct {
+	Threads []func()
+	Check   func() error
+}
+
+// Result says what was explored.
+type Result struct {
+	Runs     int
+	Steps    int  // over all runs
+	Complete bool // every order within the bound was run
+	Err      error
+	Trace    string // of the run that failed
+}
+
+// Run explores the programs that make builds, which must all be alike, until
+// one fails or all orders are done.
+func Run(opts Options, make func() Program) Result {
+	if opts.MaxRuns == 0 {
+		opts.MaxRuns = 1_000_000
+	}
+	if opts.MaxSteps == 0 {
+		opts.MaxSteps = 10_000
+	}
+	var res Result
+	var path []choice
+	for res.Runs < opts.MaxRuns {
+		x := &run{opts: opts, path: path}
+		err := x.execute(make)
+		res.Runs++
+		res.Steps += x.steps
+		if err != nil {
+			res.Err, res.Trace = err, x.trace.String()
+			return res
+		}
+		path = x.path
+		for len(path) > 0 && path[len(path)-1].next() {
+			path = path[:len(path)-1]
+		}
+		if len(path) == 0 {
+			res.Complete = true
+			return res
+		}
+	}
+	return res
+}
+
+// choice is one decision: options are thread numbers, or for a flush the
+// thread's number behind the last thread's.
+type choice struct {
+	options []int
+	taken   int
+}
+
+// next moves to the following option, and reports whether there is none.
+func (c *choice) next() (exhausted bool) {
+	c.taken++
+	return c.taken >= len(c.options)
+}
+
+// thread is one of the program's, as a coroutine.
+type thread struct {
+	resume  func() (struct{}, bool)
+	stop    func()
+	pending string      // the access it is about to make
+	fence   bool        // which drains its store buffer first
+	ready   func() bool // of a thread that waits
+	idle    bool        // it yielded; it goes on when another has written
+	ended   bool
+	buffer  []store
+	failed  any // what it panicked with
+}
+
+type store struct {
+	what string
+	at   unsafe.Pointer
+	v    uint64
+	do   func()
+}
+
+// run is one execution. It is the step.Scheduler while a thread runs.
+type run struct {
+	opts        Options
+	threads     []*thread
+	yields      []func(struct{}) bool
+	current     int
+	path        []choice
+	depth       int
+	preemptions int
+	steps       int
+	trace       strings.Builder
+}
+
+type stopped struct{}
+
+func (x *run) execute(make func() Program) (err error) {
+	program := make()
+	step.Explorer = x
+	defer func() { step.Explorer = nil }()
+	for i, body := range program.Threads {
+		x.start(i, body)
+	}
+	defer func() {
+		for _, t := range x.threads {
+			t.stop()
+		}
+	}()
+	x.current = -1
+	for {
+		i, done, err := x.choose()
+		if err != nil {
+			return err
+		}
+		if done {
+			break
+		}
+		if err := x.advance(i); err != nil {
+			return err
+		}
+	}
+	step.Explorer = nil
+	return program.Check()
+}
+
+func (x *run) start(i int, body func()) {
+	t := &thread{pending: "start"}
+	x.threads = append(x.threads, t)
+	x.yields = append(x.yields, nil)
+	seq := func(yield func(struct{}) bool) {
+		x.yields[i] = yield
+		defer func() {
+			if p := recover(); p != nil {
+				if _, ok := p.(stopped); !ok {
+					t.failed = p
+				}
+			}
+		}()
+		body()
+	}
+	t.resume, t.stop = iter.Pull(iter.Seq[struct{}](seq))
+}
+
+// choose decides what happens next: a thread's access, or a flush.
+func (x *run) choose() (what int, done bool, err error) {
+	n := len(x.threads)
+	var runnable, flushes []int
+	all := true
+	for i, t := range x.threads {
+		if len(t.buffer) > 0 {
+			flushes = append(flushes, n+i)
+		}
+		if t.ended {
+			continue
+		}
+		all = false
+		if !t.idle && (t.ready == nil || t.ready()) {
+			runnable = append(runnable, i)
+		}
+	}
+	if all && len(flushes) == 0 {
+		return 0, true, nil
+	}
+	options := x.order(runnable, flushes)
+	if len(options) == 0 {
+		return 0, false, fmt.Errorf("stuck: %s", x.waiting())
+	}
+	if x.depth == len(x.path) {
+		x.path = append(x.path, choice{options: options})
+	}
+	c := x.path[x.depth]
+	x.depth++
+	if x.steps++; x.steps > x.opts.MaxSteps {
+		return 0, false, fmt.Errorf("no end after %d steps", x.opts.MaxSteps)
+	}
+	what = c.options[c.taken]
+	if x.current >= 0 && what != x.current && contains(runnable, x.current) {
+		x.preemptions++
+	}
+	return what, false, nil
+}
+
+// order lists the options, going on with the current thread first. Without
+// preemptions left, nothing else may interrupt it.
+func (x *run) order(runnable, flushes []int) []int {
+	if contains(runnable, x.current) {
+		options := []int{x.current}
+		if x.preemptions < x.opts.Preemptions {
+			for _, i := range append(runnable, flushes...) {
+				if i != x.current {
+					options = append(options, i)
+				}
+			}
+		}
+		return options
+	}
+	return append(runnable, flushes...)
+}
+
+func contains(list []int, i int) bool {
+	for _, v := range list {
+		if v == i {
+			return true
+		}
+	}
+	return false
+}
+
+// advance lets thread i make its pending access and run up to the next one, or
+// flushes the oldest store of thread i-n.
+func (x *run) advance(i int) error {
+	if n := len(x.threads); i >= n {
+		t := x.threads[i-n]
+		fmt.Fprintf(&x.trace, "%d flush %s\n", i-n, t.buffer[0].what)
+		x.flush(t)
+		return nil
+	}
+	t := x.threads[i]
+	x.current = i
+	fmt.Fprintf(&x.trace, "%d %s\n", i, t.pending)
+	if t.fence {
+		for len(t.buffer) > 0 {
+			x.flush(t)
+		}
+	}
+	t.ready = nil
+	if _, more := t.resume(); !more {
+		t.ended = true
+		x.wake(t)
+	}
+	if t.failed != nil {
+		return fmt.Errorf("thread %d: panic: %v", i, t.failed)
+	}
+	return nil
+}
+
+func (x *run) flush(t *thread) {
+	t.buffer[0].do()
+	t.buffer = t.buffer[1:]
+	x.wake(nil)
+}
+
+// wake ends the idleness of every thread but self.
+func (x *run) wake(self *thread) {
+	for _, t := range x.threads {
+		if t != self {
+			t.idle = false
+		}
+	}
+}
+
+func (x *run) waiting() string {
+	var b strings.Builder
+	for i, t := range x.threads {
+		if !t.ended {
+			fmt.Fprintf(&b, "thread %d waits at %q; ", i, t.pending)
+		}
+	}
+	return b.String()
+}
+
+// pause hands control to the scheduler until it is this thread's turn.
+func (x *run) pause(t *thread, what string, fence bool) {
+	t.pending, t.fence = what, fence
+	if !x.yields[x.current](struct{}{}) {
+		panic(stopped{})
+	}
+}
+
+// Access implements step.Scheduler.
+func (x *run) Access(what string, at unsafe.Pointer, fence bool) {
+	x.pause(x.threads[x.current], what, fence)
+}
+
+// Wrote implements step.Scheduler.
+func (x *run) Wrote() { x.wake(x.threads[x.current]) }
+
+// Buffer implements step.Scheduler.
+func (x *run) Buffer(what string, at unsafe.Pointer, v uint64, do func()) bool {
+	if !x.opts.TSO {
+		x.Wrote()
+		return false
+	}
+	t := x.threads[x.current]
+	t.buffer = append(t.buffer, store{what, at, v, do})
+	return true
+}
+
+// Forward implements step.Scheduler.
+func (x *run) Forward(at unsafe.Pointer) (uint64, bool) {
+	b := x.threads[x.current].buffer
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i].at == at {
+			return b[i].v, true
+		}
+	}
+	return 0, false
+}
+
+// Yield implements step.Scheduler.
+func (x *run) Yield() {
+	t := x.threads[x.current]
+	t.idle = true
+	x.pause(t, "yield", false)
+}
+
+// Block implements step.Scheduler.
+func (x *run) Block(what string, ready func() bool) {
+	t := x.threads[x.current]
+	t.ready = ready
+	x.pause(t, what, true)
+}
+
+// Weak implements step.Scheduler.
+func (x *run) Weak() bool { return x.opts.Weak }
