@@ -1,6 +1,10 @@
 package queue
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
+)
 
 // Claim is space for one record that its owner fills and then publishes with
 // Commit or CommitN, or gives back with Abort. It is a value of three words
@@ -110,7 +114,7 @@ func (c Claim) panicDead(call string) {
 // next header, so that old bytes never go to disk as padding.
 func (m *memory) zeroPadding(pos uint64, h header) {
 	if n := h.stride() - h.length(); n != 0 {
-		clear(m.bytes(pos+h.length(), int(n)))
+		step.Clear(m.bytes(pos+h.length(), int(n)))
 	}
 }
 

@@ -19,13 +19,13 @@ import (
 // memory is the data area of one ring. Positions are free-running byte
 // counts; the index is the position modulo the capacity.
 type memory struct {
-	base unsafe.Pointer // *[capacity/8]atomic.Uint64
+	base unsafe.Pointer // *[capacity/8]step.Uint64
 	data []byte         // the same bytes
 	mask uint64         // capacity - 1
 }
 
 func newMemory(capacity int) memory {
-	words := make([]atomic.Uint64, capacity/headerLen)
+	words := make([]step.Uint64, capacity/headerLen)
 	base := unsafe.Pointer(unsafe.SliceData(words))
 	return memory{
 		base: base,
@@ -34,8 +34,8 @@ func newMemory(capacity int) memory {
 	}
 }
 
-func (m *memory) word(pos uint64) *atomic.Uint64 {
-	return (*atomic.Uint64)(unsafe.Add(m.base, pos&m.mask))
+func (m *memory) word(pos uint64) *step.Uint64 {
+	return (*step.Uint64)(unsafe.Add(m.base, pos&m.mask))
 }
 
 // load reads the header at pos; what its writer did before publishing it has
@@ -54,7 +54,9 @@ func (m *memory) settle(pos uint64, old, h header) bool {
 
 // clear zeroes the word at pos with a plain store. Only the owner of the word
 // may call it; a later publish makes the store visible.
-func (m *memory) clear(pos uint64) { *(*uint64)(unsafe.Add(m.base, pos&m.mask)) = 0 }
+func (m *memory) clear(pos uint64) {
+	step.Store64((*uint64)(unsafe.Add(m.base, pos&m.mask)), 0)
+}
 
 // bytes is the n bytes at pos, which do not cross the end of the buffer.
 func (m *memory) bytes(pos uint64, n int) []byte {
@@ -94,7 +96,7 @@ func (m *memory) part(from, to uint64) []byte {
 }
 
 // position is a position that one side publishes and another reads.
-type position struct{ v atomic.Uint64 }
+type position struct{ v step.Uint64 }
 
 func (p *position) load() uint64                { return p.v.Load() }
 func (p *position) store(pos uint64)            { p.v.Store(pos) }

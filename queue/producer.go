@@ -1,6 +1,10 @@
 package queue
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
+)
 
 // producer is the state behind a claim. Of a shared producer only ring and
 // open are used, see newSlots; the rest is private to the one goroutine of an
@@ -100,7 +104,7 @@ func (p *Producer) WriteTyped(typ int32, rec []byte) error {
 	if len(rec)%headerLen != 0 {
 		p.ring.mem.clear(p.tail + h.stride() - headerLen)
 	}
-	copy(p.ring.mem.bytes(p.tail+headerLen, len(rec)), rec)
+	step.Copy(p.ring.mem.bytes(p.tail+headerLen, len(rec)), rec)
 	p.publish(h)
 	return nil
 }

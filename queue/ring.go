@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"sync/atomic"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
 const (
@@ -46,7 +47,7 @@ type ring struct {
 	lapShift uint
 	shared   bool       // MPSC
 	slots    []producer // MPSC: the claims that are open, see newSlots
-	closed   atomic.Bool
+	closed   step.Bool
 
 	_         [lineSize]byte
 	tail      position

@@ -1,6 +1,10 @@
 package queue
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
+)
 
 // SharedProducer is the writing end of an MPSC ring. Any goroutine may use it
 // at any time, claims included: each call stands for itself. Records appear in
@@ -66,7 +70,7 @@ func (p *SharedProducer) WriteTyped(typ int32, rec []byte) error {
 	if err != nil {
 		return err
 	}
-	copy(r.mem.bytes(pos+headerLen, len(rec)), rec)
+	step.Copy(r.mem.bytes(pos+headerLen, len(rec)), rec)
 	length := headerLen + len(rec)
 	if !r.mem.settle(pos, claimMark(r.lap(pos), uint64(length)), makeHeader(typ, length)) {
 		return ErrClosed
