@@ -1,17 +1,17 @@
 package queue
 
 import (
-	"sync/atomic"
 	"unsafe"
 
 	"github.com/nexus-logbuf/logbuf/internal/invariants"
+	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
-// This file is the one place through which the protocol touches shared
-// memory: the words of the ring and the positions. A schedule explorer that
-// wants to stop before each step replaces it and nothing else.
+// The protocol touches the words of the ring and the positions through this
+// file only, and this file through package step, where a schedule explorer can
+// stop before each access.
 //
-// unsafe rests on two rules. The words are allocated as atomic.Uint64, so that
+// unsafe rests on two rules. The words are allocated as atomic ones, so that
 // they are 8-byte aligned on every platform, and every word address is base
 // plus a multiple of 8 below the capacity. Payload is reached through data, an
 // ordinary slice over the same allocation, whose bounds are checked.
@@ -66,13 +66,13 @@ func (m *memory) bytes(pos uint64, n int) []byte {
 
 // zero zeroes [from, to), across the end of the buffer if need be.
 func (m *memory) zero(from, to uint64) {
-	if invariants.Enabled {
+	if invariants.Enabled && !step.Exploring {
 		m.fill(from, to, 0) // the race detector sees this; it does not see clear
 		return
 	}
 	for from != to {
 		part := m.part(from, to)
-		clear(part)
+		step.Clear(part)
 		from += uint64(len(part))
 	}
 }
