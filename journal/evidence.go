@@ -16,6 +16,18 @@ type tail struct {
 	nextSeq  uint64  // sequence after the last whole block
 	endSeq   uint64  // sequence after the last one that anything speaks of; nextSeq when nothing does
 	promised uint64  // largest log position that anything says is durable
+	settled  bool    // Corrupt whatever the positions say: a footer or a successor could not be there otherwise
+}
+
+// at returns the judgement on a later place of the same segment. Whatever promises bytes behind that place was seen by the first one.
+func (t tail) at(w *walker, reason string) tail {
+	t.off, t.nextSeq, t.reason = w.off, w.nextSeq, reason
+	t.endSeq = max(t.endSeq, t.nextSeq)
+	t.verdict = Torn
+	if t.settled || t.promised > w.pos() {
+		t.verdict = Corrupt
+	}
+	return t
 }
 
 // corruption returns the error for a Corrupt tail.
@@ -57,9 +69,7 @@ func (a archive) judge(w *walker, reason string, later []segmentFile) (tail, err
 		return t, err
 	} else if bad == "" { // a footer is written only behind data that is durable
 		t.saw(tr.nextSeq, w.hdr.basePos+tr.dataEnd)
-		if int64(tr.dataEnd) <= w.off {
-			t.verdict = Corrupt
-		}
+		t.settled = true
 	}
 	if hd, ok := a.readHead(w.hdr.uuid); ok && (hd.durablePos > w.pos() || hd.epoch == w.hdr.epoch && hd.writtenPos > w.pos()) {
 		t.saw(hd.nextSeq, hd.durablePos)
@@ -69,10 +79,7 @@ func (a archive) judge(w *walker, reason string, later []segmentFile) (tail, err
 			return t, err
 		}
 	}
-	if t.promised > w.pos() {
-		t.verdict = Corrupt
-	}
-	return t, nil
+	return t.at(w, reason), nil
 }
 
 // judgeSuccessor takes in what later segments say of the end of the one before them.
@@ -84,12 +91,12 @@ func (a archive) judgeSuccessor(t *tail, later []segmentFile) error {
 		if errors.As(err, &c) && len(later) == 1 {
 			return nil // a successor that was never whole says nothing
 		}
-		t.verdict = Corrupt
+		t.settled = true
 		return nil //nolint:nilerr // a successor of a successor exists only when this segment was synced
 	}
 	defer f.Close() // opened for reading: nothing to lose
 	if hdr.predFlags&predNotSynced == 0 || len(later) > 1 {
-		t.verdict = Corrupt
+		t.settled = true
 		return nil
 	}
 	w := &walker{}
@@ -107,9 +114,13 @@ func (a archive) judgeSuccessor(t *tail, later []segmentFile) error {
 // searchBlocks calls found for every place in [from, end) where a whole block header of the segment stands, until found returns false. It
 // looks at every multiple of 8. A header of another file, or one that a payload made up, has the wrong salt.
 func searchBlocks(w *walker, from, end int64, found func(off int64, h *blockHeader) bool) error {
-	buf := make([]byte, readAhead+blockHeaderLen)
+	step := minSearch
 	for off := from; off+blockHeaderLen <= end; {
-		n, err := w.file.ReadAt(buf[:min(int64(len(buf)), end-off)], off)
+		if cap(w.scan) < step+blockHeaderLen {
+			w.scan = make([]byte, step+blockHeaderLen)
+		}
+		buf := w.scan[:min(int64(step+blockHeaderLen), end-off)]
+		n, err := w.file.ReadAt(buf, off)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("journal: %w", err)
 		}
@@ -127,9 +138,14 @@ func searchBlocks(w *walker, from, end int64, found func(off int64, h *blockHead
 			}
 		}
 		off += int64(i)
+		step = min(2*step, readAhead)
 	}
 	return nil
 }
+
+// minSearch is how much a search for blocks reads first. It reads ever more: damage is mostly small, and a file made to be searched often
+// must not cost a large read each time.
+const minSearch = 4 << 10
 
 // missingAfter returns a *CorruptionError when HEAD says that data behind the end of the last, sealed segment was durable.
 func (a archive) missingAfter(last *segment) error {

@@ -6,6 +6,7 @@ import "fmt"
 type frameInfo struct {
 	frames  int    // frames that are not skips
 	count   int    // data records
+	bytes   uint64 // payload bytes of the data records
 	minTime int64  // of the data records; noMinTime when there is none
 	maxTime int64  // noMaxTime when there is none
 	lost    uint64 // records that loss records speak of
@@ -14,17 +15,6 @@ type frameInfo struct {
 }
 
 func newFrameInfo() frameInfo { return frameInfo{minTime: noMinTime, maxTime: noMaxTime} }
-
-// add takes another span's findings in.
-func (i *frameInfo) add(o frameInfo) {
-	i.frames += o.frames
-	i.count += o.count
-	i.lost += o.lost
-	i.losses += o.losses
-	i.own += o.own
-	i.minTime = min(i.minTime, o.minTime)
-	i.maxTime = max(i.maxTime, o.maxTime)
-}
 
 // frameAt returns the length that the frame at off takes with its padding, and its type word. bad says what is wrong with it, empty when
 // nothing is. off must be below len(b) and a multiple of 8.
@@ -87,6 +77,7 @@ func (i *frameInfo) note(frame []byte, typ int32) {
 	kind := uint8(typ)
 	if kind < firstControl {
 		i.count++
+		i.bytes += uint64(le.Uint32(frame)) - frameOverhead
 		t := int64(le.Uint64(frame[FrameHeaderLen:]))
 		i.minTime = min(i.minTime, t)
 		i.maxTime = max(i.maxTime, t)

@@ -11,8 +11,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
 	"go.uber.org/goleak"
 )
+
+// osFS is the file system of the operating system.
+var osFS = vfs.OS
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -28,6 +28,7 @@ type walker struct {
 
 	buf    []byte // bytes of the file from bufOff on
 	bufOff int64
+	scan   []byte // scratch of searchBlocks
 }
 
 // block is a whole, checked block. frames lives until the next call to the walker.
@@ -43,7 +44,7 @@ func (w *walker) reset(f vfs.File, hdr segmentHeader) {
 	*w = walker{
 		file: f, hdr: hdr, seed: crcSeed(hdr.salt),
 		off: segmentHeaderLen, prevHcrc: hdr.crc, chained: true, nextSeq: hdr.baseSeq, maxTime: noMaxTime,
-		buf: w.buf[:0],
+		buf: w.buf[:0], scan: w.scan,
 	}
 }
 
