@@ -52,12 +52,12 @@ func (a *archiver) sleep() {
 		return
 	}
 	if !a.poll {
-		p.Park(a.rec.stopping, nil)
+		p.Park(nil, nil)
 		return
 	}
 	alarm := time.NewTimer(lossDelay)
 	defer alarm.Stop()
-	p.Park(a.rec.stopping, alarm.C)
+	p.Park(nil, alarm.C)
 }
 
 // round visits each lane once and reports whether any of them had something.
@@ -122,8 +122,8 @@ func (a *archiver) idle(l *lane) (worked bool) {
 	case drained:
 		a.rec.forget(l)
 	default:
-		// The claims that are open in a closed lane are abandoned when their
-		// turn comes, and nobody would wake the archiver for that.
+		// A closed lane that is not drained: some goroutine is inside a claim
+		// or commit call, and need not wake anybody when it is through.
 		a.poll = a.poll || l.retired.Load()
 		return false
 	}

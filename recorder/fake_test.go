@@ -128,7 +128,9 @@ func startFake(t testing.TB, f *fakeArchive, opts *Options) *Recorder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(f, o)
+	r := newRecorder(f, o)
+	go newArchiver(r).run()
+	return r
 }
 
 func mustProducer(t testing.TB, r *Recorder, stream string, opts *ProducerOptions) *Producer {

@@ -122,8 +122,26 @@ func TestLose(t *testing.T) {
 				t.Fatalf("%d records: a loss in an idle lane was not written after %v", n, lossDelay)
 			}
 
-			write("6")
+			p.Lose(1, 1, journal.LossTooLarge)
+			synctest.Wait() // the archiver has seen it
+			write("7")
+			time.Sleep(time.Hour)
 			p.Lose(1, 5, journal.LossTooLarge)
+			synctest.Wait()
+			if n := len(f.all()); n != 8 {
+				t.Fatalf("%d records: a loss did not wait again", n)
+			}
+			time.Sleep(lossDelay + time.Millisecond)
+			synctest.Wait()
+			if _, err := p.TryClaim(1, 0, p.MaxRecord()+1); err == nil {
+				t.Fatal("too large, and taken")
+			}
+			time.Sleep(lossDelay + time.Millisecond)
+			synctest.Wait()
+			if n := len(f.all()); n != 10 {
+				t.Fatalf("%d records: too large a record left no loss", n)
+			}
+			p.Lose(1, 5, journal.LossOverload)
 			if err := p.WaitDurable(context.Background()); err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +151,7 @@ func TestLose(t *testing.T) {
 			now := time.Now().UnixNano()
 			for i := range got.losses {
 				if l := &got.losses[i]; l.From > 1000 {
-					if l.From > now || now-l.To > int64(time.Second) {
+					if l.From > now || now-l.To > int64(2*time.Hour) {
 						t.Errorf("loss %+v is not of now", *l)
 					}
 					l.From, l.To = 0, 0
@@ -143,12 +161,15 @@ func TestLose(t *testing.T) {
 				{Stream: 1, First: 1, Records: 2, Bytes: 100, Reason: journal.LossTooLarge},
 				{Stream: 1, First: 3, From: 70, To: 90, Reason: journal.LossSource},
 				{Stream: 1, First: 5, Records: 1, Bytes: 5, Reason: journal.LossTooLarge},
-				{Stream: 1, First: 7, Records: 1, Bytes: 5, Reason: journal.LossTooLarge},
+				{Stream: 1, First: 6, Records: 1, Bytes: 1, Reason: journal.LossTooLarge},
+				{Stream: 1, First: 8, Records: 1, Bytes: 5, Reason: journal.LossTooLarge},
+				{Stream: 1, First: 9, Records: 1, Bytes: 1 + uint64(p.MaxRecord()), Reason: journal.LossTooLarge},
+				{Stream: 1, First: 10, Records: 1, Bytes: 5, Reason: journal.LossOverload},
 			}
 			if !reflect.DeepEqual(got.losses, want) {
 				t.Errorf("losses\n%+v, want\n%+v", got.losses, want)
 			}
-			if !slices.Equal(got.ordinal, []uint64{0, 3, 4, 6}) {
+			if !slices.Equal(got.ordinal, []uint64{0, 3, 4, 7}) {
 				t.Errorf("ordinals %v", got.ordinal)
 			}
 			for i, rec := range got.data {
@@ -156,7 +177,7 @@ func TestLose(t *testing.T) {
 					t.Errorf("ordinal %d is record %q", got.ordinal[i], rec.Payload)
 				}
 			}
-			if s := streamStats(t, r, "a"); s.Lost != 4 || s.LostBytes != 110 || s.Gaps != 1 {
+			if s := streamStats(t, r, "a"); s.Lost != 7 || s.LostBytes != 117+uint64(p.MaxRecord()) || s.Gaps != 1 {
 				t.Errorf("stats %+v", s)
 			}
 		})

@@ -284,8 +284,8 @@ const (
 	waitLongest = time.Millisecond      // to this
 )
 
-// await polls until there is room. The pauses end early with the context, and
-// when the recorder stops taking records.
+// await polls until there is room, the context ends, or the recorder takes no
+// more records.
 func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int) (Claim, error) {
 	for range waitYields {
 		runtime.Gosched()
@@ -299,7 +299,6 @@ func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int)
 	for {
 		select {
 		case <-timer.C:
-		case <-p.rec.stopping:
 		case <-ctx.Done():
 			return Claim{}, ctx.Err()
 		}

@@ -35,7 +35,6 @@ type Recorder struct {
 	_       [lineSize]byte
 
 	lanes    atomic.Pointer[[]*lane] // what the archiver reads, in the order they were made; replaced under mu
-	stopping chan struct{}           // closed with the phase closing
 	done     chan struct{}           // closed when the archiver has ended; closeErr is set before
 	closeErr error
 	abort    atomic.Pointer[error] // why Close has run out of time
@@ -73,16 +72,17 @@ func Open(dir string, opts *Options) (*Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(w, o), nil
+	r := newRecorder(w, o)
+	go newArchiver(r).run()
+	return r, nil
 }
 
-func start(w archive, o Options) *Recorder {
+func newRecorder(w archive, o Options) *Recorder {
 	r := &Recorder{
 		opts: o, journal: w, parker: park.New(),
-		stopping: make(chan struct{}), done: make(chan struct{}),
+		done: make(chan struct{}),
 	}
 	r.lanes.Store(new([]*lane))
-	go newArchiver(r).run()
 	return r
 }
 
@@ -265,7 +265,6 @@ func (r *Recorder) stop() {
 	defer r.mu.Unlock()
 	if r.phase.Load() == running {
 		r.phase.Store(closing)
-		close(r.stopping)
 	}
 }
 
