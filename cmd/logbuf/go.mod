@@ -7,7 +7,11 @@ replace github.com/nexus-logbuf/logbuf => ../..
 replace github.com/nexus-logbuf/logbuf/adapter/wsbuf => ../../adapter/wsbuf
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/dustin/go-humanize v1.1.0
+	github.com/gobwas/ws v1.5.0
+	github.com/nexus-logbuf/logbuf v0.0.0-00010101000000-000000000000
+	github.com/nexus-logbuf/logbuf/adapter/wsbuf v0.0.0-00010101000000-000000000000
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
@@ -15,6 +19,8 @@ require (
 )
 
 require (
+	github.com/gobwas/httphead v0.1.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
 )

@@ -1,0 +1,98 @@
+package capture
+
+import (
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/nexus-logbuf/logbuf/recorder"
+)
+
+// Snapshot is the state of a run at one moment.
+type Snapshot struct {
+	Elapsed  time.Duration
+	Stats    recorder.Stats
+	Sources  []source.Status
+	Draining bool // the sources have ended, or were told to
+}
+
+// Stream is what a run did for one source.
+type Stream struct {
+	Name        string `json:"name"`
+	Records     uint64 `json:"records"`     // in the archive
+	Bytes       uint64 `json:"bytes"`       // their payload
+	Lost        uint64 `json:"lost"`        // records the archive does not have, as far as known
+	LostBytes   uint64 `json:"lost_bytes"`  // their payload, as far as known
+	Gaps        uint64 `json:"gaps"`        // losses of an unknown number of records
+	Connections uint64 `json:"connections"` // made
+	Ring        int    `json:"ring_bytes"`
+	HighWater   int    `json:"ring_high_water_bytes"`
+	Error       string `json:"error,omitempty"` // that ended it, or its last connection
+}
+
+// Report is the outcome of a run.
+type Report struct {
+	Dir         string        `json:"dir"`
+	Seconds     float64       `json:"seconds"`
+	Elapsed     time.Duration `json:"-"`
+	Records     uint64        `json:"records"`
+	Bytes       uint64        `json:"bytes"`
+	Lost        uint64        `json:"lost"`
+	LostBytes   uint64        `json:"lost_bytes"`
+	Gaps        uint64        `json:"gaps"`
+	NextSeq     uint64        `json:"next_seq"`
+	DurableSeq  uint64        `json:"durable_seq"`
+	NotWritten  uint64        `json:"not_written"` // committed records that did not reach the archive
+	Segments    uint64        `json:"segments"`
+	FileBytes   uint64        `json:"file_bytes"` // written to the archive, headers included
+	MaxLag      time.Duration `json:"-"`          // the longest time until something was durable, as far as seen
+	MaxLagMs    float64       `json:"max_lag_ms"`
+	Syncs       uint64        `json:"syncs"`
+	TornBytes   int64         `json:"torn_bytes"` // of an earlier run's tail, set aside at the start
+	TornFile    string        `json:"torn_file,omitempty"`
+	Streams     []Stream      `json:"streams"`
+	Interrupted bool          `json:"interrupted"`
+	Error       string        `json:"error,omitempty"`
+}
+
+// newReport gathers the numbers once the recorder is closed.
+func newReport(cfg *Config, stats recorder.Stats, sources []source.Status, recovered journal.Recovery) *Report {
+	j := stats.Journal
+	r := &Report{
+		Dir: cfg.Dir, NextSeq: j.NextSeq, DurableSeq: j.DurableSeq,
+		Segments: j.Segments, FileBytes: j.Bytes, Syncs: j.Syncs,
+		TornBytes: recovered.TornBytes, TornFile: recovered.TornFile,
+	}
+	for i, spec := range cfg.Specs {
+		s := Stream{Name: spec.Name, Ring: cfg.Lane}
+		if i < len(sources) {
+			s.Connections = sources[i].Connections
+			if err := sources[i].LastError; err != nil {
+				s.Error = err.Error()
+			}
+		}
+		for _, st := range stats.Streams {
+			if st.Name == spec.Name {
+				s.Records, s.Bytes, s.Lost, s.LostBytes, s.Gaps = st.Records, st.Bytes, st.Lost, st.LostBytes, st.Gaps
+				s.HighWater = st.LaneHighWater
+			}
+		}
+		r.Records += s.Records
+		r.Bytes += s.Bytes
+		r.Lost += s.Lost
+		r.LostBytes += s.LostBytes
+		r.Gaps += s.Gaps
+		r.Streams = append(r.Streams, s)
+	}
+	return r
+}
+
+// HighWater is the fullest that any lane was, as a share of its size.
+func (r *Report) HighWater() (share float64, bytes int) {
+	for _, s := range r.Streams {
+		if s.Ring > 0 && float64(s.HighWater)/float64(s.Ring) >= share {
+			share, bytes = float64(s.HighWater)/float64(s.Ring), s.HighWater
+		}
+	}
+	return share, bytes
+}

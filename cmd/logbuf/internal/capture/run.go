@@ -1,0 +1,205 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
+	"github.com/nexus-logbuf/logbuf/recorder"
+)
+
+// Causes that end a run in good order.
+var (
+	errTimeUp   = errors.New("the time is up")
+	errForced   = errors.New("stopped at once")
+	errRecorder = errors.New("the recorder has failed") // the reason is the recorder's
+)
+
+// run is a recording under way.
+type run struct {
+	cfg     Config
+	rec     *recorder.Recorder
+	sources []*source.Source
+	start   time.Time
+
+	mu     sync.Mutex
+	errs   []error // of the sources that ended badly
+	maxLag time.Duration
+}
+
+// Run records until every source has ended, ctx is done, or cfg.For is over, and
+// seals the archive. The report is nil only if the recording could not begin.
+// The error is nil if the recording went as it should: being interrupted is no
+// error, records dropped under overload are none.
+func Run(ctx context.Context, config *Config) (*Report, error) {
+	r := &run{cfg: config.withDefaults()}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if r.cfg.For > 0 {
+		t := time.AfterFunc(r.cfg.For, func() { cancel(errTimeUp) })
+		defer t.Stop()
+	}
+	r.start = time.Now()
+	ended := make(chan struct{})
+	go r.runSources(ctx, ended)
+	stopWatching := r.watch(ctx, cancel)
+	select {
+	case <-ended:
+	case <-r.cfg.Force:
+	}
+	elapsed := time.Since(r.start)
+	closeErr := r.close()
+	stopWatching()
+	return r.report(ctx, elapsed, closeErr)
+}
+
+// open opens the recorder and makes a producer for each source.
+func (r *run) open() error {
+	rec, err := recorder.Open(r.cfg.Dir, &recorder.Options{
+		Journal: r.cfg.Journal, LaneSize: r.cfg.Lane, MemoryLimit: r.cfg.memory(),
+	})
+	if err != nil {
+		return err
+	}
+	r.rec = rec
+	if found := rec.Recovered(); found.TornBytes > 0 {
+		r.cfg.Warn("%s: the last recording was cut off; %d bytes behind its last whole block are in %s", r.cfg.Dir, found.TornBytes, found.TornFile)
+	}
+	gate := source.NewGate(len(r.cfg.Specs))
+	for _, spec := range r.cfg.Specs {
+		p, err := rec.Producer(spec.Name, &recorder.ProducerOptions{Overload: r.cfg.overload(spec)})
+		if err != nil {
+			return errors.Join(err, r.close())
+		}
+		r.sources = append(r.sources, source.New(spec, &r.cfg.Source, p, gate, r.cfg.Warn))
+	}
+	return nil
+}
+
+// runSources runs all of them and closes ended when the last one has.
+func (r *run) runSources(ctx context.Context, ended chan<- struct{}) {
+	defer close(ended)
+	var all sync.WaitGroup
+	for _, s := range r.sources {
+		all.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				r.mu.Lock()
+				r.errs = append(r.errs, err)
+				r.mu.Unlock()
+				if ctx.Err() == nil && len(r.sources) > 1 {
+					r.cfg.Warn("%v; this source has ended", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// watch looks at the state now and then: for the status line, the longest lag,
+// and a recorder that has failed, which ends the run. The function it returns
+// stops that, after one last look.
+func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(r.cfg.WatchEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			s := r.snapshot()
+			s.Draining = ctx.Err() != nil
+			if s.Stats.Err != nil {
+				cancel(errRecorder)
+			}
+			r.cfg.Watch(s)
+		}
+	}()
+	return func() {
+		close(done)
+		<-gone
+	}
+}
+
+func (r *run) snapshot() *Snapshot {
+	s := &Snapshot{Elapsed: time.Since(r.start), Stats: r.rec.Stats(), Sources: r.statuses()}
+	r.mu.Lock()
+	r.maxLag = max(r.maxLag, s.Stats.Lag)
+	r.mu.Unlock()
+	return s
+}
+
+func (r *run) statuses() []source.Status {
+	out := make([]source.Status, 0, len(r.sources))
+	for _, s := range r.sources {
+		out = append(out, s.Status())
+	}
+	return out
+}
+
+// close drains the lanes and seals the archive, or gives up when forced.
+func (r *run) close() error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-r.cfg.Force:
+			cancel(errForced)
+		case <-done:
+		}
+	}()
+	return r.rec.Close(ctx)
+}
+
+// report puts together what happened.
+func (r *run) report(ctx context.Context, elapsed time.Duration, closeErr error) (*Report, error) {
+	stats := r.rec.Stats()
+	rep := newReport(&r.cfg, stats, r.statuses(), r.rec.Recovered())
+	rep.Elapsed, rep.Seconds = elapsed, elapsed.Seconds()
+	cause := context.Cause(ctx)
+	rep.Interrupted = cause != nil && cause != errTimeUp && cause != errRecorder
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rep.MaxLag, rep.MaxLagMs = r.maxLag, float64(r.maxLag)/float64(time.Millisecond)
+	var lost *recorder.NotWrittenError
+	if errors.As(closeErr, &lost) {
+		for _, s := range lost.Streams {
+			rep.NotWritten += s.Records
+		}
+	}
+	var errs []error
+	if closeErr != nil {
+		errs = append(errs, fmt.Errorf("%s: %w; %s", r.cfg.Dir, closeErr, safe(rep)))
+	}
+	for _, err := range r.errs {
+		// What the recorder told the sources it says itself, once.
+		var rerr *source.RecordError
+		if closeErr == nil || !errors.As(err, &rerr) {
+			errs = append(errs, err)
+		}
+	}
+	err := errors.Join(errs...)
+	if err != nil {
+		rep.Error = err.Error()
+	}
+	return rep, err
+}
+
+// safe says what survives.
+func safe(rep *Report) string {
+	if rep.DurableSeq == 0 {
+		return "no record is known to be durable"
+	}
+	return fmt.Sprintf("records up to sequence %d are durable", rep.DurableSeq-1)
+}

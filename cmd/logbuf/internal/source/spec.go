@@ -1,0 +1,162 @@
+package source
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// Kind is what a source is.
+type Kind uint8
+
+// Kinds of sources.
+const (
+	WebSocket Kind = iota + 1
+	TCP
+	Stdin
+)
+
+// MaxName is the longest stream name, in bytes.
+const MaxName = 128
+
+// Spec is a SOURCE argument: [NAME=]ws://…, [NAME=]wss://…,
+// [NAME=]tcp://HOST:PORT, or [NAME=]- for standard input.
+type Spec struct {
+	Name string // of the stream
+	Kind Kind
+	URL  string // of a WebSocket, as given
+	Addr string // of a TCP stream: host:port
+}
+
+// Parse reads one argument. Errors say what is wrong and what would be right,
+// and do not repeat a URL's query, which may hold a secret.
+func Parse(arg string) (Spec, error) {
+	name, rest := splitName(arg)
+	s, err := parseTarget(rest)
+	if err != nil {
+		return s, err
+	}
+	if name != "" {
+		s.Name = name
+	}
+	if len(s.Name) > MaxName {
+		return s, fmt.Errorf("stream name %q… is %d bytes, the longest is %d: give a shorter one with NAME=%s", s.Name[:40], len(s.Name), MaxName, s.where())
+	}
+	return s, nil
+}
+
+// ParseAll reads all arguments and checks that they are not in each other's way.
+func ParseAll(args []string) ([]Spec, error) {
+	specs := make([]Spec, 0, len(args))
+	taken := map[string]bool{}
+	stdin := false
+	for _, arg := range args {
+		s, err := Parse(arg)
+		if err != nil {
+			return nil, err
+		}
+		if taken[s.Name] {
+			return nil, fmt.Errorf("two sources would be the stream %q: name them, as in a=%s", s.Name, s.where())
+		}
+		if s.Kind == Stdin && stdin {
+			return nil, fmt.Errorf("standard input (-) can be recorded once only")
+		}
+		taken[s.Name] = true
+		stdin = stdin || s.Kind == Stdin
+		specs = append(specs, s)
+	}
+	return specs, nil
+}
+
+// splitName takes NAME= off an argument. A '=' inside a URL is not one.
+func splitName(arg string) (name, rest string) {
+	before, after, ok := strings.Cut(arg, "=")
+	if !ok || before == "" || strings.Contains(before, "://") {
+		return "", arg
+	}
+	return before, after
+}
+
+func parseTarget(s string) (Spec, error) {
+	if s == "-" {
+		return Spec{Kind: Stdin, Name: "stdin"}, nil
+	}
+	scheme, _, ok := strings.Cut(s, "://")
+	if !ok {
+		return Spec{}, fmt.Errorf("source %q: must be ws://…, wss://…, tcp://HOST:PORT, or - for standard input", s)
+	}
+	switch strings.ToLower(scheme) {
+	case "ws", "wss":
+		return parseWebSocket(s)
+	case "tcp":
+		return parseTCP(s)
+	case "http", "https":
+		return Spec{}, fmt.Errorf("source %s://…: a WebSocket's URL begins with %s://", scheme, map[string]string{"http": "ws", "https": "wss"}[strings.ToLower(scheme)])
+	}
+	return Spec{}, fmt.Errorf("source %s://…: scheme %q is not known; must be ws, wss or tcp", scheme, scheme)
+}
+
+func parseWebSocket(s string) (Spec, error) {
+	u, err := parseURL(s)
+	if err != nil {
+		return Spec{}, err
+	}
+	switch {
+	case u.Hostname() == "":
+		return Spec{}, fmt.Errorf("source %s: no host", bare(u))
+	case u.User != nil:
+		return Spec{}, fmt.Errorf("source %s: a user and password in a URL are not sent, and others can see them: use --header-env or --header-file with an Authorization header", bare(u))
+	case u.Fragment != "":
+		return Spec{}, fmt.Errorf("source %s: a fragment (#…) is not allowed", bare(u))
+	}
+	return Spec{Kind: WebSocket, URL: u.String(), Name: u.Host + strings.TrimSuffix(u.EscapedPath(), "/")}, nil
+}
+
+func parseTCP(s string) (Spec, error) {
+	u, err := parseURL(s)
+	if err != nil {
+		return Spec{}, err
+	}
+	switch {
+	case u.Hostname() == "" || u.Port() == "":
+		return Spec{}, fmt.Errorf("source %s: must be tcp://HOST:PORT", bare(u))
+	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return Spec{}, fmt.Errorf("source tcp://%s: nothing may follow HOST:PORT or come before it", u.Host)
+	}
+	return Spec{Kind: TCP, Addr: net.JoinHostPort(u.Hostname(), u.Port()), Name: u.Host}, nil
+}
+
+func parseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err == nil {
+		u.Scheme = strings.ToLower(u.Scheme)
+		return u, nil
+	}
+	// The error of url.Parse quotes the whole URL.
+	if uerr, ok := err.(*url.Error); ok {
+		err = uerr.Err
+	}
+	shown, _, _ := strings.Cut(s, "?")
+	return nil, fmt.Errorf("source %s: bad URL: %w", shown, err)
+}
+
+// bare is a URL as it may be printed.
+func bare(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath() }
+
+// where is the source as it may be printed.
+func (s Spec) where() string {
+	switch s.Kind {
+	case TCP:
+		return "tcp://" + s.Addr
+	case WebSocket:
+		if u, err := url.Parse(s.URL); err == nil {
+			return bare(u)
+		}
+	}
+	return "-"
+}
+
+// Live tells whether the source goes on whether or not it is read. Standard
+// input waits for us.
+func (s Spec) Live() bool { return s.Kind != Stdin }
