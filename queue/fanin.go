@@ -146,10 +146,12 @@ func (f *FanIn) Drain(limit int, fn func(typ int32, rec []byte)) int {
 	for idle := 0; n < limit && idle < len(f.lanes.Load().list); {
 		l := f.lane()
 		got := l.drain(limit-n, uint64(f.laneCapacity), fn)
-		f.pass(l)
 		n += got
-		if idle++; got > 0 {
+		switch gone := f.pass(l); {
+		case got > 0:
 			idle = 0
+		case !gone:
+			idle++
 		}
 	}
 	return n
@@ -234,15 +236,16 @@ func (f *FanIn) lane() *Consumer {
 }
 
 // pass ends the turn of c. A lane that is closed and read to its end goes.
-func (f *FanIn) pass(c *Consumer) {
+func (f *FanIn) pass(c *Consumer) (gone bool) {
 	f.quota = f.laneCapacity
 	if !c.Drained() {
 		f.turn++
-		return
+		return false
 	}
 	c.count() // so that spans that are still held count
 	f.change(func(l *lanes) {
 		l.list = slices.DeleteFunc(l.list, func(o *Consumer) bool { return o == c })
 		l.retired = l.retired.add(c.Stats())
 	})
+	return true
 }

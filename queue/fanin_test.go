@@ -252,3 +252,16 @@ func TestFanInCapacity(t *testing.T) {
 		t.Errorf("lane of %d bytes", p.Capacity())
 	}
 }
+
+// A lane that goes in the middle of a round must not end it early.
+func TestFanInDrainPastRetiredLane(t *testing.T) {
+	f := must(NewFanIn(64))
+	for range 3 {
+		must(f.NewProducer()).Close()
+	}
+	p := must(f.NewProducer())
+	mustWrite(t, p, []byte("x"))
+	if n := f.Drain(10, func(int32, []byte) {}); n != 1 {
+		t.Errorf("%d records, want 1", n)
+	}
+}
