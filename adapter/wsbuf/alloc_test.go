@@ -50,7 +50,7 @@ func TestFramesDoNotAllocate(t *testing.T) {
 	const frames = 9
 	if n := testing.AllocsPerRun(2000, func() {
 		for range frames {
-			if err := c.readFrame(c.patience); err != nil {
+			if err := c.readFrame(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -83,7 +83,7 @@ func BenchmarkRecord(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := c.readFrame(c.patience); err != nil {
+				if err := c.readFrame(); err != nil {
 					b.Fatal(err)
 				}
 			}

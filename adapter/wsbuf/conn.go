@@ -63,13 +63,14 @@ func (c *Conn) Close() error { return c.nc.Close() }
 // Options.Outbound it is recorded too. It may be called before Record, not
 // during. ctx bounds a wait for space in the ring.
 func (c *Conn) Send(ctx context.Context, op ws.OpCode, payload []byte) error {
-	return c.send(ctx, op, payload)
+	c.patience = ctx
+	return c.send(op, payload)
 }
 
 // Record reads frames into the producer until the connection ends, and says how
-// it ended: *CloseError for a close frame, *ProtocolError for a breach, an error
-// that wraps io.ErrUnexpectedEOF for a connection that broke off, an error of
-// the producer (a full ring under recorder.OverloadFail, a closed recorder).
+// it ended: *CloseError for a close frame, *ProtocolError for a breach,
+// *RecordError for a producer that takes no more, an error that wraps
+// io.ErrUnexpectedEOF for a connection that broke off, or the network's error.
 //
 // When ctx is done, Record sends a close frame and goes on recording until the
 // peer's answer or Options.CloseTimeout; the error is then ctx's cause. A wait
@@ -89,7 +90,7 @@ func (c *Conn) Record(ctx context.Context) error {
 	defer unhook()
 	c.patience = patience
 	for {
-		err := c.readFrame(patience)
+		err := c.readFrame()
 		c.recordClose()
 		if err != nil {
 			return c.ended(ctx, err)
@@ -113,25 +114,25 @@ func (c *Conn) ended(ctx context.Context, err error) error {
 }
 
 // readFrame takes one frame from the socket to the lane.
-func (c *Conn) readFrame(ctx context.Context) error {
+func (c *Conn) readFrame() error {
 	h, err := c.readHeader()
 	if err != nil {
 		return err
 	}
 	if h.OpCode.IsControl() {
-		return c.control(ctx, h)
+		return c.control(h)
 	}
-	return c.data(ctx, h)
+	return c.data(h)
 }
 
 // data takes the payload of a data frame.
-func (c *Conn) data(ctx context.Context, h ws.Header) error {
+func (c *Conn) data(h ws.Header) error {
 	c.open = !h.Fin
 	if h.Length > int64(c.limit()) {
 		return c.skipTooLarge(h)
 	}
 	n := int(h.Length)
-	claim, err := c.p.Claim(ctx, journal.KindData, flagsOf(h.OpCode, h.Fin), n)
+	claim, err := c.p.Claim(c.patience, journal.KindData, flagsOf(h.OpCode, h.Fin), n)
 	if err != nil {
 		if err := c.refused(err, n); err != nil {
 			return err
@@ -154,7 +155,7 @@ func (c *Conn) data(ctx context.Context, h ws.Header) error {
 }
 
 // control takes a control frame, whole from the read buffer, and answers it.
-func (c *Conn) control(ctx context.Context, h ws.Header) error {
+func (c *Conn) control(h ws.Header) error {
 	n := int(h.Length)
 	payload, err := c.peek(n)
 	if err != nil {
@@ -163,24 +164,24 @@ func (c *Conn) control(ctx context.Context, h ws.Header) error {
 	if h.Masked {
 		ws.Cipher(payload, h.Mask, 0) // in the read buffer: it is discarded below
 	}
-	if err := c.record(ctx, flagsOf(h.OpCode, true), payload); err != nil {
+	if err := c.record(flagsOf(h.OpCode, true), payload); err != nil {
 		return err
 	}
 	switch h.OpCode {
 	case ws.OpPing:
 		if !c.closing { // after a close frame there is nothing more to say
-			err = c.send(ctx, ws.OpPong, payload)
+			err = c.send(ws.OpPong, payload)
 		}
 	case ws.OpClose:
-		err = c.closed(ctx, payload)
+		err = c.closed(payload)
 	}
 	c.discard(n)
 	return err
 }
 
 // record copies a small frame into the lane.
-func (c *Conn) record(ctx context.Context, flags uint8, payload []byte) error {
-	claim, err := c.p.Claim(ctx, journal.KindData, flags, len(payload))
+func (c *Conn) record(flags uint8, payload []byte) error {
+	claim, err := c.p.Claim(c.patience, journal.KindData, flags, len(payload))
 	if err != nil {
 		return c.refused(err, len(payload))
 	}
@@ -190,7 +191,7 @@ func (c *Conn) record(ctx context.Context, flags uint8, payload []byte) error {
 }
 
 // closed answers the peer's close frame and makes it the end.
-func (c *Conn) closed(ctx context.Context, payload []byte) error {
+func (c *Conn) closed(payload []byte) error {
 	end := &CloseError{Code: ws.StatusNoStatusRcvd}
 	if len(payload) == 1 {
 		return c.protocolError(ws.StatusProtocolError, "close frame with a payload of 1 byte; it must be empty or begin with a 2-byte code")
@@ -204,7 +205,7 @@ func (c *Conn) closed(ctx context.Context, payload []byte) error {
 	if !c.closing {
 		c.closing = true
 		// The peer may be gone already; its close frame is what counts.
-		_ = c.send(ctx, ws.OpClose, payload[:min(len(payload), 2)])
+		_ = c.send(ws.OpClose, payload[:min(len(payload), 2)])
 	}
 	return end
 }
@@ -227,24 +228,24 @@ func (c *Conn) sendClose(code ws.StatusCode, reason string) {
 func (c *Conn) recordClose() {
 	if c.unrecorded != nil {
 		// Counted if it finds no room. What else can be wrong, the next claim says.
-		_ = c.recordSent(c.patience, ws.OpClose, c.unrecorded)
+		_ = c.recordSent(ws.OpClose, c.unrecorded)
 		c.unrecorded = nil
 	}
 }
 
 // send writes one frame and records it if asked.
-func (c *Conn) send(ctx context.Context, op ws.OpCode, payload []byte) error {
+func (c *Conn) send(op ws.OpCode, payload []byte) error {
 	if err := c.write(op, payload); err != nil {
 		return err
 	}
-	return c.recordSent(ctx, op, payload)
+	return c.recordSent(op, payload)
 }
 
-func (c *Conn) recordSent(ctx context.Context, op ws.OpCode, payload []byte) error {
+func (c *Conn) recordSent(op ws.OpCode, payload []byte) error {
 	if !c.opts.Outbound {
 		return nil
 	}
-	return c.record(ctx, flagsOf(op, true)|journal.FlagOutbound, payload)
+	return c.record(flagsOf(op, true)|journal.FlagOutbound, payload)
 }
 
 // write writes one frame to the socket, masked if we are the client.

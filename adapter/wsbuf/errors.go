@@ -67,6 +67,23 @@ func codeName(c ws.StatusCode) string {
 	return ""
 }
 
+// RecordError is what Record and Send return when the producer takes no more: the
+// recorder is closed or has failed, the ring is full under
+// recorder.OverloadFail, or the context ended a wait for space in it. The fault
+// is not the connection's.
+type RecordError struct {
+	Frame uint64 // number of frames that have come on this connection
+	Size  int    // payload bytes of the frame that was not recorded
+	Err   error  // the producer's
+}
+
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("a frame of %d bytes was not recorded, after %d frames from the peer: %v", e.Size, e.Frame, e.Err)
+}
+
+// Unwrap gives the producer's error.
+func (e *RecordError) Unwrap() error { return e.Err }
+
 // HandshakeError is what Dial returns when the server answered the handshake
 // with something other than a WebSocket connection.
 type HandshakeError struct {

@@ -93,16 +93,16 @@ func (c *Conn) limit() int { return min(c.opts.MaxFrame, c.p.MaxRecord()) }
 // refused tells what to do about a claim of n bytes that was not given: nil if
 // the recorder has counted the frame as lost, so that the next one can come.
 func (c *Conn) refused(err error, n int) error {
-	switch {
-	case errors.Is(err, queue.ErrFull) && c.p.Overload() == recorder.OverloadDrop, errors.Is(err, queue.ErrTooLarge):
+	full := errors.Is(err, queue.ErrFull)
+	if full && c.p.Overload() == recorder.OverloadDrop || errors.Is(err, queue.ErrTooLarge) {
 		return nil
-	case errors.Is(err, recorder.ErrClosed):
-		return err
 	}
-	// A wait that was cut short, or a full ring under OverloadFail: the frame
-	// was taken from the socket and is in nobody's hands but ours.
-	c.p.Lose(1, uint64(n), journal.LossOverload)
-	return fmt.Errorf("frame %d of %d bytes was not recorded: %w", c.frames, n, err)
+	if full || c.patience.Err() != nil {
+		// A full ring under OverloadFail, or a wait that was cut short: the frame
+		// was taken from the socket and is in nobody's hands but ours.
+		c.p.Lose(1, uint64(n), journal.LossOverload)
+	}
+	return &RecordError{Frame: c.frames, Size: n, Err: err}
 }
 
 // skipTooLarge reads a frame that is too large to record and throws it away, or
