@@ -185,12 +185,11 @@ func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 		r.prev = seg
 		return false, nil
 	}
-	_ = f.Close() // opened again by planLast, if at all
 	t, err := r.a.judge(w, reason, r.segs[i:])
 	if err == nil && t.verdict == Corrupt {
 		err = t.corruption(seg.name)
 	}
-	return true, err
+	return true, closing(f, err) // planLast opens it again
 }
 
 // walkSegment goes through all blocks of a segment. reason says why it ended.

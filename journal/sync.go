@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -95,11 +96,20 @@ func (w *Writer) fail(op, file string, off int64, err error, broken bool) error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fault == nil {
-		s.fault = &WriteError{Op: op, File: w.a.path(file), Offset: off, Err: err}
+		s.fault = &WriteError{Op: op, File: w.a.path(file), Offset: off, Err: bare(err)}
 	}
 	s.broken = s.broken || broken
 	s.wake()
 	return s.failure()
+}
+
+// bare takes the file name off a system's error: a segment still has the name there that it was created with.
+func bare(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) && error(p) == err { //nolint:errorlint // only when it is the outermost
+		return p.Err
+	}
+	return err
 }
 
 // failWrite handles a block that was not written, or only in part. The part is cut off again. If that works, and the disk was only full,
@@ -108,7 +118,7 @@ func (w *Writer) failWrite(seg *segment, wrote int64, err error) error {
 	full := errors.Is(err, syscall.ENOSPC) || isQuota(err)
 	cutErr := seg.file.Truncate(seg.off)
 	if cutErr != nil {
-		err = errors.Join(err, fmt.Errorf("cutting the %d bytes off again: %w", wrote, cutErr))
+		err = fmt.Errorf("%w; %d bytes of it could not be cut off again: %w", bare(err), wrote, bare(cutErr))
 	}
 	return w.fail("write", seg.name, seg.off, err, !full || cutErr != nil)
 }

@@ -1,0 +1,570 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
+)
+
+// Many waiters, slow syncs: the appends made during one sync share the next.
+func TestGroupCommit(t *testing.T) {
+	fault := vfs.NewFault(nil)
+	w := mustOpen(t, t.TempDir(), &Options{Sync: SyncBatch, FS: fault})
+	fault.Slow(20*time.Millisecond, vfs.OpSync)
+	before := fault.Count(vfs.OpSync)
+	const writers, each = 16, 5
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				seq, err := w.Append(Record{Payload: []byte("x")})
+				if err == nil {
+					err = w.WaitDurable(t.Context(), seq)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				if d := w.DurableSeq(); d <= seq {
+					t.Errorf("sequence %d acknowledged, durable only below %d", seq, d)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if syncs := fault.Count(vfs.OpSync) - before; syncs > writers*each/2 {
+		t.Errorf("%d syncs for %d appends: not shared", syncs, writers*each)
+	}
+	fault.SetHook(nil)
+	mustClose(t, w)
+}
+
+func TestSyncNoneSyncsOnlyWhenAsked(t *testing.T) {
+	fault := vfs.NewFault(nil)
+	w := mustOpen(t, t.TempDir(), &Options{Sync: SyncNone, FS: fault})
+	for w.sync.preparing() {
+		time.Sleep(time.Millisecond) // until the next segment is prepared, which syncs
+	}
+	before := fault.Count(vfs.OpSync)
+	fill(t, w, 100, 3)
+	if n := fault.Count(vfs.OpSync) - before; n != 0 {
+		t.Errorf("%d syncs, nobody asked", n)
+	}
+	if st := w.Stats(); st.LagRecords != 100 || st.LagBytes == 0 || st.Lag <= 0 {
+		t.Errorf("lag: %+v", st)
+	}
+	if err := w.WaitDurable(t.Context(), 99); err != nil {
+		t.Fatal(err)
+	}
+	if n := fault.Count(vfs.OpSync) - before; n != 1 {
+		t.Errorf("%d syncs, want 1", n)
+	}
+	if st := w.Stats(); st.LagRecords != 0 || st.LagBytes != 0 || st.Lag != 0 || st.Syncs != 1 {
+		t.Errorf("no lag is left, but: %+v", st)
+	}
+	mustClose(t, w)
+}
+
+// preparing reports, for tests, that the next segment is still being made.
+func (s *syncState) preparing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next == nil
+}
+
+func TestWaitDurableWaitsForWhatIsNotWritten(t *testing.T) {
+	for _, policy := range []Sync{SyncInterval, SyncBatch, SyncNone} {
+		t.Run(policy.String(), func(t *testing.T) {
+			w := mustOpen(t, t.TempDir(), &Options{Sync: policy, SyncEvery: time.Millisecond})
+			done := make(chan error, 1)
+			go func() { done <- w.WaitDurable(t.Context(), 4) }()
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+			defer cancel()
+			if err := w.WaitDurable(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("nothing written: %v", err)
+			}
+			fill(t, w, 5, 1)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			mustClose(t, w)
+		})
+	}
+}
+
+// The first failed sync is the last one on that file, and nothing after it is ever acknowledged, although the disk says later that all is
+// well: the pages may have been marked clean.
+func TestSyncFailureIsSticky(t *testing.T) {
+	for _, policy := range []Sync{SyncInterval, SyncBatch, SyncNone} {
+		t.Run(policy.String(), func(t *testing.T) {
+			fault := vfs.NewFault(nil)
+			dir := t.TempDir()
+			w := mustOpen(t, dir, &Options{Sync: policy, FS: fault})
+			for w.sync.preparing() {
+				time.Sleep(time.Millisecond) // it syncs, too
+			}
+			fill(t, w, 10, 5)
+			if err := w.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var once sync.Once
+			fault.SetHook(func(_ int, op vfs.Op) (v vfs.Verdict) {
+				if op.Kind == vfs.OpSync && strings.HasSuffix(op.Name, "tmp") { // the segment keeps the name it was opened with
+					once.Do(func() { v.Err = syscall.EIO })
+				}
+				return v
+			})
+			fault.Record()
+			fill(t, w, 5, 5)
+			err := w.WaitDurable(t.Context(), 14)
+			var we *WriteError
+			if !errors.As(err, &we) || !errors.Is(err, syscall.EIO) || we.Op != "sync" || we.FirstSeq != 10 || we.LastSeq != 14 {
+				t.Fatalf("WaitDurable: %v", err)
+			}
+			if _, err := w.Append(Record{}); !errors.Is(err, syscall.EIO) {
+				t.Errorf("Append after: %v", err)
+			}
+			if err := w.Sync(t.Context()); !errors.Is(err, syscall.EIO) {
+				t.Errorf("Sync after: %v", err)
+			}
+			if err := w.WaitDurable(t.Context(), 9); err != nil {
+				t.Errorf("what was durable before is durable: %v", err)
+			}
+			if st := w.Stats(); st.DurableSeq != 10 || st.SyncErrors != 1 || st.Err == nil {
+				t.Errorf("stats: %+v", st)
+			}
+			if err := w.Close(); !errors.Is(err, syscall.EIO) {
+				t.Errorf("Close after: %v", err)
+			}
+			syncs := 0
+			for _, op := range fault.Ops() {
+				if op.Kind == vfs.OpSync {
+					syncs++
+				}
+			}
+			if syncs != 1 {
+				t.Errorf("%d syncs, the failed one included: it was tried again", syncs)
+			}
+			w = mustOpen(t, dir, nil) // the lock is free again, and what was durable is there
+			if w.NextSeq() < 10 {
+				t.Errorf("next sequence %d", w.NextSeq())
+			}
+			mustClose(t, w)
+		})
+	}
+}
+
+// An error at operation k, for every k, of each sort: nothing acknowledged is missing, and the archive opens again.
+func TestErrorAtEveryOperation(t *testing.T) {
+	errs := []struct {
+		name  string
+		err   error
+		short int
+		once  bool
+	}{
+		{"EIO for ever", syscall.EIO, 0, false},
+		{"EIO once", syscall.EIO, 0, true},
+		{"full for ever", syscall.ENOSPC, 40, false},
+		{"full once", syscall.ENOSPC, 100, true},
+	}
+	for _, e := range errs {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			for k := 0; ; k++ {
+				dir := filepath.Join(t.TempDir(), "a")
+				fault := vfs.NewFault(nil)
+				hit := false
+				fault.SetHook(func(n int, _ vfs.Op) vfs.Verdict {
+					if n == k || n > k && !e.once {
+						hit = true
+						return vfs.Verdict{Err: e.err, Short: e.short}
+					}
+					return vfs.Verdict{}
+				})
+				acked := writeUntilError(t, dir, fault)
+				checkAcked(t, dir, acked, k)
+				if !hit {
+					return
+				}
+			}
+		})
+	}
+}
+
+// writeUntilError opens an archive twice and writes to it over a rotation. It returns the sequence below which all was acknowledged.
+func writeUntilError(t *testing.T, dir string, fault *vfs.Fault) (acked uint64) {
+	for range 2 {
+		w, err := Open(dir, &Options{Sync: SyncBatch, FS: fault, MaxBlock: minMaxBlock, SegmentSize: minSegmentSize})
+		if err != nil {
+			return acked
+		}
+		for i := 0; i < 8 && err == nil; i++ {
+			var first uint64
+			first, err = w.AppendFrames(frameBuf(w.NextSeq(), 100), 100)
+			if err == nil {
+				err = w.WaitDurable(t.Context(), first+99)
+			}
+			if err == nil {
+				acked = first + 100
+			}
+		}
+		if d := w.DurableSeq(); d < acked {
+			t.Fatalf("durable sequence %d after %d was acknowledged", d, acked)
+		}
+		if cerr := w.Close(); err != nil && cerr == nil {
+			t.Fatalf("Close says nothing of %v", err)
+		}
+		if err != nil {
+			return acked
+		}
+	}
+	return acked
+}
+
+func checkAcked(t *testing.T, dir string, acked uint64, k int) {
+	t.Helper()
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && acked == 0 {
+		return
+	}
+	w, err := Open(dir, nil)
+	if err != nil {
+		t.Fatalf("operation %d failed; open after it: %v", k, err)
+	}
+	next := w.NextSeq()
+	if next < acked {
+		t.Fatalf("operation %d failed; %d records acknowledged, %d there", k, acked, next)
+	}
+	mustClose(t, w)
+	readAll(t, dir, nil, 0, next)
+	rep, err := Verify(dir, nil)
+	if err != nil || rep.Verdict != Clean {
+		t.Fatalf("operation %d failed; verify after recovery: %+v, %v", k, rep, err)
+	}
+}
+
+// A failed recovery can be repeated: error at every operation of an Open that repairs a torn archive, then an Open that works.
+func TestInterruptedRecovery(t *testing.T) {
+	for _, src := range []struct {
+		name string
+		make func(*testing.T) string
+	}{{"torn tail", tornArchive}, {"torn before an unsynced successor", tornPredecessor}, {"unsealed", crashedArchive}} {
+		t.Run(src.name, func(t *testing.T) {
+			for k := 0; ; k++ {
+				dir := src.make(t)
+				fault := vfs.NewFault(nil)
+				fault.SetHook(func(n int, _ vfs.Op) vfs.Verdict {
+					if n >= k {
+						return vfs.Verdict{Err: syscall.EIO, Short: 24}
+					}
+					return vfs.Verdict{}
+				})
+				w, err := Open(dir, &Options{FS: fault})
+				if err == nil {
+					_ = w.Close() // may fail: everything does from operation k on
+				}
+				done := err == nil
+				w = mustOpen(t, dir, nil)
+				if n := w.NextSeq(); n != 20 {
+					t.Fatalf("operation %d failed; next sequence %d, want 20", k, n)
+				}
+				mustClose(t, w)
+				readAll(t, dir, nil, 0, 20)
+				if done {
+					return
+				}
+			}
+		})
+	}
+}
+
+// crashedArchive is an archive of 20 records whose writer has died: no close record, no footer.
+func crashedArchive(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	w := mustOpen(t, dir, &Options{Sync: SyncNone})
+	fill(t, w, 20, 4)
+	crashed := copyDir(t, dir)
+	mustClose(t, w)
+	return crashed
+}
+
+// tornArchive has half a block behind its 20 records.
+func tornArchive(t *testing.T) string {
+	t.Helper()
+	dir := crashedArchive(t)
+	path := segmentFiles(t, dir)[0]
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = append(b, b[segmentHeaderLen+blockHeaderLen:][:200]...)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// tornPredecessor is what a power cut can leave right after a rotation: the new segment is there, the end of the old one is not.
+func tornPredecessor(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	w := mustOpen(t, dir, &Options{Sync: SyncNone})
+	fill(t, w, 20, 4)
+	end := w.seg.off
+	fill(t, w, 8, 4)
+	for w.sync.preparing() {
+		time.Sleep(time.Millisecond)
+	}
+	w.mu.Lock()
+	w.sync.mu.Lock()
+	next := w.sync.next
+	w.sync.next = nil
+	w.sync.mu.Unlock()
+	old := w.seg
+	if err := w.rotate(next); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Unlock()
+	mustClose(t, w)
+	crashed := copyDir(t, dir)
+	files := segmentFiles(t, crashed)
+	if err := os.Truncate(filepath.Join(crashed, old.name), end+100); err != nil {
+		t.Fatal(err)
+	}
+	// The successor has nothing but its header and its table, and HEAD knows nothing of it.
+	if err := os.Truncate(files[len(files)-1], segmentHeaderLen+blockHeaderLen); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(crashed, headName)); err != nil {
+		t.Fatal(err)
+	}
+	return crashed
+}
+
+func TestRecoverTornPredecessor(t *testing.T) {
+	dir := tornPredecessor(t)
+	rep, err := Verify(dir, nil)
+	if err != nil || rep.Verdict != Torn || rep.NextSeq != 20 {
+		t.Fatalf("verify: %+v, %v", rep, err)
+	}
+	r := readAll(t, dir, nil, 0, 20)
+	if r.Torn() == nil {
+		t.Error("the reader does not say that the archive is torn")
+	}
+	w := mustOpen(t, dir, nil)
+	rec := w.Recovered()
+	if rec.Verdict != Torn || rec.NextSeq != 20 || rec.TornFirst != 20 || rec.TornLast != 27 || rec.TornBytes == 0 {
+		t.Errorf("recovery: %+v", rec)
+	}
+	mustClose(t, w)
+	if rep, err := Verify(dir, nil); err != nil || rep.Verdict != Clean {
+		t.Errorf("verify after: %+v, %v", rep, err)
+	}
+}
+
+func TestRecoverTornTail(t *testing.T) {
+	dir := tornArchive(t)
+	before, err := os.ReadFile(segmentFiles(t, dir)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := readAll(t, dir, nil, 0, 20)
+	if torn := r.Torn(); torn == nil || torn.Bytes != 200 || torn.NextSeq != 20 {
+		t.Errorf("the reader's torn tail: %+v", torn)
+	}
+	w := mustOpen(t, dir, nil)
+	rec := w.Recovered()
+	if rec.Verdict != Torn || !rec.Unclean || rec.TornBytes != 200 || rec.NextSeq != 20 {
+		t.Errorf("recovery: %+v", rec)
+	}
+	cut, err := os.ReadFile(filepath.Join(dir, rec.TornFile))
+	if err != nil || string(cut) != string(before[len(before)-200:]) {
+		t.Errorf("the set-aside file has %d bytes, %v", len(cut), err)
+	}
+	fill(t, w, 5, 5)
+	mustClose(t, w)
+	readAll(t, dir, nil, 0, 25)
+}
+
+// When something says that the damaged bytes were durable, they are not cut, and nothing is changed.
+func TestOpenRefusesCorruption(t *testing.T) {
+	dir := crashedArchive(t)
+	w := mustOpen(t, dir, nil)
+	fill(t, w, 10, 1)
+	if err := w.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	crashed := copyDir(t, dir)
+	mustClose(t, w)
+	files := segmentFiles(t, crashed)
+	last := files[len(files)-1]
+	b, err := os.ReadFile(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-20] ^= 1 // in the last record
+	if err := os.WriteFile(last, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(crashed, nil)
+	var c *CorruptionError
+	if !errors.As(err, &c) || c.FirstSeq != 29 || c.LastSeq != 29 || c.File != filepath.Base(last) {
+		t.Fatalf("open: %v", err)
+	}
+	after, err := os.ReadFile(last)
+	if err != nil || string(after) != string(b) {
+		t.Error("open changed the file that it refused")
+	}
+	if err := os.Remove(filepath.Join(crashed, headName)); err != nil {
+		t.Fatal(err)
+	}
+	w = mustOpen(t, crashed, nil) // without HEAD nobody promised the last block
+	if n := w.NextSeq(); n != 29 {
+		t.Errorf("next sequence %d, want 29", n)
+	}
+	mustClose(t, w)
+}
+
+// The order that durability rests on, as seen by the file system.
+func TestOrderOfOperations(t *testing.T) {
+	fault := vfs.NewFault(nil)
+	fault.Record()
+	dir := filepath.Join(t.TempDir(), "a")
+	w := mustOpen(t, dir, &Options{FS: fault})
+	var kinds []string
+	for _, op := range fault.Ops() {
+		kinds = append(kinds, string(op.Kind)+" "+op.Name)
+	}
+	got := strings.Join(kinds, ", ")
+	seg := segmentName(0, 1)
+	for _, want := range []string{
+		"mkdir a, syncdir " + filepath.Base(filepath.Dir(dir)),
+		"write next.tmp, sync next.tmp, rename " + seg + ", syncdir a",
+		"create HEAD, truncate HEAD, write HEAD, sync HEAD, syncdir a",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("open does not do %q:\n%s", want, got)
+		}
+	}
+	fill(t, w, 5, 5)
+	fault.Record()
+	w.forceRotate(t)
+	fill(t, w, 5, 5)
+	if err := w.WaitDurable(t.Context(), 9); err != nil {
+		t.Fatal(err)
+	}
+	// Behind the rename: the old data, its footer, the footer's sync; then the new file, the directory; only then may HEAD say so.
+	var steps []string
+	renamed := false
+	for _, op := range fault.Ops() {
+		renamed = renamed || op.Kind == vfs.OpRename
+		if renamed && (op.Kind == vfs.OpSync || op.Kind == vfs.OpSyncDir) {
+			steps = append(steps, string(op.Kind))
+		}
+	}
+	if got := strings.Join(steps, " "); !strings.HasPrefix(got, "sync sync sync syncdir") {
+		t.Errorf("syncs after a rotation: %s", got)
+	}
+	mustClose(t, w)
+}
+
+func TestRotationDoesNotWaitForCreation(t *testing.T) {
+	fault := vfs.NewFault(nil)
+	w := mustOpen(t, t.TempDir(), &Options{FS: fault, SegmentSize: minSegmentSize, MaxBlock: minMaxBlock})
+	for w.sync.preparing() {
+		time.Sleep(time.Millisecond)
+	}
+	fault.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
+		if op.Kind == vfs.OpCreate {
+			return vfs.Verdict{Delay: 500 * time.Millisecond}
+		}
+		return vfs.Verdict{}
+	})
+	// One segment and a half after the prepared one: the soft limit takes it, whatever the time.
+	for w.Stats().Segments < 2 {
+		fill(t, w, 10, 10)
+	}
+	created := fault.Count(vfs.OpCreate)
+	for w.Stats().SegmentSize < minSegmentSize*3/2 {
+		fill(t, w, 10, 10)
+	}
+	if n := fault.Count(vfs.OpCreate); n > created+1 {
+		t.Errorf("%d files created meanwhile", n-created)
+	}
+	if st := w.Stats(); st.Segments > 2 && st.SegmentSize < minSegmentSize {
+		t.Logf("slow machine: the third segment has begun: %+v", st)
+	}
+	fault.SetHook(nil)
+	mustClose(t, w)
+}
+
+func TestOneWriter(t *testing.T) {
+	dir := t.TempDir()
+	w := mustOpen(t, dir, nil)
+	if _, err := Open(dir, nil); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("second writer: %v", err)
+	}
+	mustClose(t, w)
+	w = mustOpen(t, dir, nil)
+	mustClose(t, w)
+}
+
+func TestOpenBadDirectory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(file, nil); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a file as directory: %v", err)
+	}
+	if _, err := OpenReader(file, nil); !errors.Is(err, ErrNotArchive) {
+		t.Errorf("reading a file as directory: %v", err)
+	}
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
+		if _, err := OpenReader(dir, nil); !errors.Is(err, ErrNotArchive) {
+			t.Errorf("reading %s: %v", dir, err)
+		}
+		if _, err := Verify(dir, nil); !errors.Is(err, ErrNotArchive) {
+			t.Errorf("verifying %s: %v", dir, err)
+		}
+	}
+	if os.Getuid() == 0 || runtime.GOOS == "windows" {
+		t.Skip("permissions do not bind here")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, nil); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a directory that is not writable: %v", err)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	w := mustOpen(t, t.TempDir(), nil)
+	fill(t, w, 3, 3)
+	mustClose(t, w)
+	_, appendErr := w.Append(Record{})
+	_, framesErr := w.AppendFrames(nil, 0)
+	_, streamErr := w.DefineStream("x")
+	for name, err := range map[string]error{
+		"Append": appendErr, "AppendFrames": framesErr, "DefineStream": streamErr, "AppendLoss": w.AppendLoss(Loss{}),
+		"WaitDurable": w.WaitDurable(t.Context(), 0), "Sync": w.Sync(t.Context()), "Close": w.Close(),
+	} {
+		if !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s after Close: %v", name, err)
+		}
+	}
+	if st := w.Stats(); st.NextSeq != 3 || st.DurableSeq != 3 {
+		t.Errorf("stats after Close: %+v", st)
+	}
+}
