@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"path/filepath"
 
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
 	"github.com/nexus-logbuf/logbuf/journal"
@@ -33,20 +35,32 @@ func readError(dir string, err error) error {
 	var corrupt *journal.CorruptionError
 	switch {
 	case errors.As(err, &corrupt):
-		return cli.Exit(cli.ExitCorrupt, fmt.Errorf("%w\n%s", err, corruptAdvice(dir, corrupt)))
+		return cli.Exit(cli.ExitCorrupt, &damageError{dir: dir, corrupt: corrupt})
 	case errors.Is(err, journal.ErrVersion):
 		return cli.Exit(cli.ExitUnreadable, fmt.Errorf("%w\nThis build reads format %d; a later logbuf is needed", err, formatVersion))
 	}
 	return cli.Exit(cli.ExitUnreadable, err)
 }
 
-func corruptAdvice(dir string, c *journal.CorruptionError) string {
-	advice := fmt.Sprintf("All records before it are verified. For the whole extent: logbuf verify %s", shellQuote(dir))
-	if c.LastSeq >= c.FirstSeq && c.LastSeq < 1<<63 {
-		advice += fmt.Sprintf("\nTo read on behind it: --from-seq %d", c.LastSeq+1)
-	}
-	return advice
+// damageError says where an archive is damaged, what is lost, and how to read on.
+type damageError struct {
+	dir     string
+	corrupt *journal.CorruptionError
 }
+
+// Error is of two or three lines.
+func (e *damageError) Error() string {
+	c := e.corrupt
+	text := fmt.Sprintf("%s is corrupt at offset %d: %s; %s\nAll records before it are verified. For the whole extent: logbuf verify %s",
+		filepath.Join(e.dir, c.File), c.Offset, c.Reason, lostRange(c.FirstSeq, c.LastSeq), shellQuote(e.dir))
+	if c.LastSeq+1 > c.FirstSeq && c.LastSeq != math.MaxUint64 {
+		text += fmt.Sprintf("\nTo read on behind it: --from-seq %d", c.LastSeq+1)
+	}
+	return text
+}
+
+// Unwrap gives the journal's error to errors.As.
+func (e *damageError) Unwrap() error { return e.corrupt }
 
 // warnTorn says on stderr that the archive ends in a torn tail. Call it after the end was reached.
 func (a *archive) warnTorn(cmd *cobra.Command) {
@@ -54,9 +68,9 @@ func (a *archive) warnTorn(cmd *cobra.Command) {
 	if torn == nil {
 		return
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %v\n"+
-		"All records before it are verified. The next writer sets the tail aside in a .torn file; until then: logbuf verify %s\n",
-		cmd.CommandPath(), torn, shellQuote(a.dir))
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %s has a torn tail at offset %d: %s after %s: %s\n"+
+		"All records before it are verified. The next writer sets the tail aside in a .torn file.\n",
+		cmd.CommandPath(), filepath.Join(a.dir, torn.File), torn.Offset, cli.Plural(torn.Bytes, "byte"), afterSeq(torn.NextSeq), torn.Reason)
 }
 
 // pass prints the records of one reading of an archive.

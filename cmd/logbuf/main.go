@@ -37,7 +37,7 @@ func report(stderr io.Writer, command string, err error) {
 	if errors.As(err, &exit) && exit.Err == nil {
 		return
 	}
-	text := strings.TrimRight(err.Error(), "\n")
+	text := strings.TrimPrefix(err.Error(), "journal: ") // the library's name says nothing to who runs a command
 	fmt.Fprintf(stderr, "%s: %s\n", command, text)
 	if cli.ExitCode(err) == cli.ExitUsage {
 		fmt.Fprintf(stderr, "Try '%s --help'.\n", command)

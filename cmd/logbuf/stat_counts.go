@@ -3,9 +3,8 @@ package main
 import (
 	"errors"
 	"os"
-	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
@@ -109,8 +108,8 @@ func (c *counting) verdict(ended bool, err error) string {
 	return journal.Clean.String()
 }
 
-// segmentSuffix ends the name of a segment: <first sequence, 20 digits>-<epoch, 8 hex>.lbj.
-const segmentSuffix = ".lbj"
+// segmentName matches <first sequence, 20 digits>-<epoch, 8 hex>.lbj.
+var segmentName = regexp.MustCompile(`^[0-9]{20}-([0-9a-f]{8,})\.lbj$`)
 
 func (s *archiveStats) addFiles(dir string) error {
 	entries, err := os.ReadDir(dir)
@@ -120,16 +119,17 @@ func (s *archiveStats) addFiles(dir string) error {
 	epochs := make(map[string]bool)
 	s.Segments = []segmentStats{}
 	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), segmentSuffix)
+		match := segmentName.FindStringSubmatch(e.Name())
+		if match == nil {
+			continue
+		}
 		info, err := e.Info()
-		if !ok || err != nil || !info.Mode().IsRegular() {
-			continue // a segment that went since the listing was dropped by retention
+		if err != nil || !info.Mode().IsRegular() {
+			continue // it went since the listing, or is foreign
 		}
-		s.Segments = append(s.Segments, segmentStats{File: filepath.Base(e.Name()), Bytes: info.Size()})
+		s.Segments = append(s.Segments, segmentStats{File: e.Name(), Bytes: info.Size()})
 		s.FileBytes += info.Size()
-		if _, epoch, ok := strings.Cut(name, "-"); ok {
-			epochs[epoch] = true
-		}
+		epochs[match[1]] = true
 	}
 	s.Epochs = len(epochs)
 	return nil

@@ -114,22 +114,33 @@ func (v verifyText) summary(dir string) {
 	}
 	v.printf("  files     %s, %s, %s", cli.Plural(r.Segments, "segment"), cli.Plural(r.Blocks, "block"), cli.Bytes(r.FileSize))
 	v.printf("  streams   %d", len(r.Streams))
-	if r.Control > 0 {
-		v.printf("  control   %s", cli.Plural(r.Control, "record"))
+	v.printf("  writer    %s", writerState(r))
+}
+
+func writerState(r *journal.Report) string {
+	switch {
+	case r.Active:
+		return "recording now; checked is what it had written when this began"
+	case r.Sealed:
+		return "closed in good order"
 	}
+	return "gone without closing"
 }
 
 // seqSpan says how many records there are and how they are numbered.
 func seqSpan(records, first, next uint64) string {
 	if next == first {
-		return cli.Plural(records, "record")
+		return cli.Count(records)
 	}
-	return fmt.Sprintf("%s, number %d to %d", cli.Plural(records, "record"), first, next-1)
+	return fmt.Sprintf("%s, number %d to %d", cli.Count(records), first, next-1)
 }
 
 func (v verifyText) problems(dir string) {
 	for _, p := range v.r.Problems {
 		v.printf("problem: %s at offset %d: %s; %s", p.File, p.Offset, p.What, lostRange(p.FirstSeq, p.LastSeq))
+	}
+	if more := v.r.ProblemCount - len(v.r.Problems); more > 0 {
+		v.printf("problem: and %s more", cli.Count(more))
 	}
 	if t := v.r.Torn; t != nil && v.r.Verdict == journal.Torn {
 		v.printf("torn tail: %s at offset %d: %s after %s: %s", t.File, t.Offset, cli.Plural(t.Bytes, "byte"), afterSeq(t.NextSeq), t.Reason)
@@ -167,9 +178,18 @@ func (v verifyText) losses() {
 	for _, l := range v.r.Losses {
 		records, bytes = records+l.Records, bytes+l.Bytes
 	}
-	v.printf("lost while recording: %s, %s, in %s:", cli.Plural(records, "record"), cli.Bytes(bytes), cli.Plural(len(v.r.Losses), "loss record"))
+	more := v.r.LossRecords - len(v.r.Losses)
+	atLeast := ""
+	if more > 0 {
+		atLeast = "at least "
+	}
+	v.printf("lost while recording: %s%s, %s, in %s:", atLeast, cli.Plural(records, "record"), cli.Bytes(bytes),
+		cli.Plural(v.r.LossRecords, "loss record"))
 	for _, l := range v.r.Losses {
 		v.printf("  before %d  %s  %s", l.Seq, streamLabel(l), describeLoss(l.Loss, v.at))
+	}
+	if more > 0 {
+		v.printf("  and %s more", cli.Count(more))
 	}
 }
 

@@ -6,9 +6,11 @@ import "github.com/nexus-logbuf/logbuf/journal"
 type verifyJSON struct {
 	Dir       string            `json:"dir"`
 	Verdict   string            `json:"verdict"` // clean, torn, corrupt
+	Sealed    bool              `json:"sealed"`  // closed in good order
+	Active    bool              `json:"active"`  // a writer has it open
 	Records   uint64            `json:"records"`
 	Control   uint64            `json:"control_records"`
-	Bytes     int64             `json:"payload_bytes"`
+	Bytes     uint64            `json:"payload_bytes"`
 	FileBytes int64             `json:"file_bytes"`
 	Segments  int               `json:"segments"`
 	Blocks    int64             `json:"blocks"`
@@ -17,9 +19,11 @@ type verifyJSON struct {
 	MinTime   string            `json:"min_time,omitempty"`
 	MaxTime   string            `json:"max_time,omitempty"`
 	Streams   map[uint16]string `json:"streams"`
-	Problems  []problemJSON     `json:"problems"`
+	Problems  []problemJSON     `json:"problems"` // the first 10000
+	ProblemN  int               `json:"problem_count"`
 	Torn      *tornJSON         `json:"torn,omitempty"`
-	Losses    []lossRecordJSON  `json:"losses"`
+	Losses    []lossRecordJSON  `json:"losses"` // the first 10000
+	LossN     int               `json:"loss_records"`
 	Foreign   []string          `json:"foreign,omitempty"`
 }
 
@@ -50,9 +54,10 @@ type lossRecordJSON struct {
 
 func newVerifyJSON(dir string, r *journal.Report) verifyJSON {
 	v := verifyJSON{
-		Dir: dir, Verdict: r.Verdict.String(), Records: r.Records, Control: r.Control, Bytes: r.Bytes,
+		Dir: dir, Verdict: r.Verdict.String(), Sealed: r.Sealed, Active: r.Active, Records: r.Records, Control: r.Control, Bytes: r.Bytes,
 		FileBytes: r.FileSize, Segments: r.Segments, Blocks: r.Blocks, FirstSeq: r.FirstSeq, NextSeq: r.NextSeq,
-		Streams: r.Streams, Problems: []problemJSON{}, Losses: []lossRecordJSON{}, Foreign: r.Foreign,
+		Streams: r.Streams, Foreign: r.Foreign,
+		Problems: []problemJSON{}, ProblemN: r.ProblemCount, Losses: []lossRecordJSON{}, LossN: r.LossRecords,
 	}
 	if v.Streams == nil {
 		v.Streams = map[uint16]string{}
