@@ -210,9 +210,7 @@ func (a *archiver) write(l *lane, frames []byte, records, losses int) (ok bool) 
 	if err == nil {
 		return true
 	}
-	err = fmt.Errorf("recorder: the archive takes no more records: %w", err)
-	a.rec.failure.Store(&err)
-	a.rec.stop()
+	a.rec.fail(fmt.Errorf("recorder: the archive takes no more records: %w", err))
 	next := a.journal.NextSeq()
 	taken := min(int(next-before), records)
 	part, rest := splitPayload(frames, taken)

@@ -22,7 +22,7 @@ import (
 // the archive, and no other.
 func TestCloseDuringWrites(t *testing.T) {
 	bothKinds(t, func(t *testing.T, shared bool) {
-		for round := range scaled(500) {
+		for round := range scaled(150) {
 			f := new(fakeArchive)
 			r := startFake(t, f, &Options{LaneSize: 4096})
 			const writers = 2

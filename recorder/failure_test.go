@@ -144,7 +144,7 @@ func TestWriteFailureReleasesWaiters(t *testing.T) {
 // each exactly once.
 func TestWriteFailureDuringWrites(t *testing.T) {
 	bothKinds(t, func(t *testing.T, shared bool) {
-		for round := range scaled(200) {
+		for round := range scaled(60) {
 			f := failing(round%20, round%3)
 			r := startFake(t, f, &Options{LaneSize: 1024})
 			const writers = 2
@@ -155,7 +155,9 @@ func TestWriteFailureDuringWrites(t *testing.T) {
 				if !shared || i == 0 {
 					ps = append(ps, mustProducer(t, r, string(rune('a'+i)), &ProducerOptions{Overload: Overload(round % 3), Shared: shared}))
 				}
-				p := ps[len(ps)-1]
+			}
+			for i := range writers {
+				p := ps[i%len(ps)]
 				wg.Go(func() {
 					for {
 						offered[i]++

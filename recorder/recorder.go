@@ -259,6 +259,12 @@ func (r *Recorder) refusal() error {
 	return ErrClosed
 }
 
+// fail stops the recorder for good.
+func (r *Recorder) fail(err error) {
+	r.failure.Store(&err)
+	r.stop()
+}
+
 // stop moves the phase up to closing.
 func (r *Recorder) stop() {
 	r.mu.Lock()
