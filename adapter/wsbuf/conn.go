@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 	"github.com/nexus-logbuf/logbuf/journal"
@@ -198,8 +199,8 @@ func (c *Conn) closed(payload []byte) error {
 	}
 	if len(payload) >= 2 {
 		end.Code, end.Reason = ws.ParseCloseFrameData(payload)
-		if err := ws.CheckCloseFrameData(end.Code, end.Reason); err != nil {
-			return c.protocolError(ws.StatusProtocolError, fmt.Sprintf("close frame with code %d and reason %q: %v", end.Code, end.Reason, err))
+		if what := checkClose(end); what != "" {
+			return c.protocolError(ws.StatusProtocolError, what)
 		}
 	}
 	if !c.closing {
@@ -208,6 +209,19 @@ func (c *Conn) closed(payload []byte) error {
 		_ = c.send(ws.OpClose, payload[:min(len(payload), 2)])
 	}
 	return end
+}
+
+// checkClose names what is wrong with a close frame's payload, or nothing. Codes
+// that nobody has given a meaning to are taken: the connection is over either
+// way, and the code says more about it than we could.
+func checkClose(e *CloseError) string {
+	switch c := e.Code; {
+	case c < 1000 || c > 4999 || c == ws.StatusNoMeaningYet || c == ws.StatusNoStatusRcvd || c == ws.StatusAbnormalClosure || c == ws.StatusTLSHandshake:
+		return fmt.Sprintf("close frame with code %d, which must not be sent", c)
+	case !utf8.ValidString(e.Reason):
+		return fmt.Sprintf("close frame with code %d and a reason that is not UTF-8: %q", c, e.Reason)
+	}
+	return ""
 }
 
 // sendClose says goodbye first. It may come in the middle of a frame, whose

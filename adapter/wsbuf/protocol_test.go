@@ -57,7 +57,9 @@ func TestPeers(t *testing.T) {
 		{name: "a length that is a lie", bytes: func(w *wire) { w.raw("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff") }, err: "binary frame of 9223372036854775807 bytes", code: 1009, loses: true},
 		{name: "close with half a code", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03") }, want: []frame{{ws.OpClose, true, false, "\x03"}}, err: "payload of 1 byte", code: 1002},
 		{name: "close with a code of no use", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xee") }, want: []frame{{ws.OpClose, true, false, "\x03\xee"}}, err: "code 1006", code: 1002},
-		{name: "close with bad text", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xe8\xff") }, want: []frame{{ws.OpClose, true, false, "\x03\xe8\xff"}}, err: "utf8", code: 1002},
+		{name: "close with a code of another registry", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xf4") }, want: []frame{{ws.OpClose, true, false, "\x03\xf4"}}, err: "1012 (service restart)", code: 1012},
+		{name: "close with a code above all", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x13\x88") }, want: []frame{{ws.OpClose, true, false, "\x13\x88"}}, err: "code 5000, which must not", code: 1002},
+		{name: "close with bad text", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xe8\xff") }, want: []frame{{ws.OpClose, true, false, "\x03\xe8\xff"}}, err: "not UTF-8", code: 1002},
 
 		{name: "one byte of a header", bytes: func(w *wire) { w.raw("\x81") }, err: "broke off in the header of frame 2, of which 1 bytes"},
 		{name: "half a length", bytes: func(w *wire) { w.raw("\x81\x7e\x01") }, err: "broke off in the header of frame 2, of which 3 bytes"},
@@ -90,7 +92,7 @@ func TestPeers(t *testing.T) {
 			} else if len(losses["s"]) > 0 {
 				t.Errorf("losses: %+v, want none", losses["s"])
 			}
-			checkClose(t, parseFrames(t, <-answer), tc.code, len(tc.want))
+			checkAnswer(t, parseFrames(t, <-answer), tc.code, len(tc.want))
 		})
 	}
 }
@@ -114,8 +116,8 @@ func checkKind(t *testing.T, err error, code ws.StatusCode) {
 	}
 }
 
-// checkClose checks the last word to the peer.
-func checkClose(t *testing.T, sent []frame, code ws.StatusCode, recorded int) {
+// checkAnswer checks the last word to the peer.
+func checkAnswer(t *testing.T, sent []frame, code ws.StatusCode, recorded int) {
 	t.Helper()
 	if code == 0 && recorded != 1 {
 		for _, f := range sent {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,6 +99,14 @@ func (s *Source) Run(ctx context.Context) error {
 		return nil
 	}
 	s.set(func(st *Status) { st.LastError = err })
+	return s.named(err)
+}
+
+// named says which source an error is about, unless it says so itself.
+func (s *Source) named(err error) error {
+	if strings.Contains(err.Error(), s.spec.where()) {
+		return err
+	}
 	return fmt.Errorf("%s: %w", s.spec.Name, err)
 }
 
@@ -129,7 +138,7 @@ func (s *Source) loop(ctx, patience context.Context) error {
 		}
 		wait := pause - rand.N(pause/2)
 		s.set(func(st *Status) { st.State = Waiting; st.LastError = err })
-		s.warn("%s: %v; connecting again in %v", s.spec.Name, err, wait.Round(time.Millisecond))
+		s.warn("%v; connecting again in %v", s.named(err), wait.Round(time.Millisecond))
 		if !sleep(ctx, wait) {
 			s.noteGap(lost, time.Now())
 			return nil
