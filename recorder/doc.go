@@ -1,2 +1,103 @@
-// Package recorder records.
+// Package recorder gets records off hot goroutines into a durable archive:
+// each producer has a lane (package queue), one archiver goroutine takes what
+// is in the lanes to a journal (package journal), and what could not be taken
+// is counted and recorded as lost.
+//
+//	Producer ── lane ──┐
+//	Producer ── lane ──┼─▶ archiver ─▶ journal.Writer
+//	Producer ── lane ──┘
+//
+// A record is a payload of bytes with a time, a kind and flags, in a stream.
+// Streams have names; a Producer writes to one of them. Within one producer the
+// archive keeps the order of the records; between producers it has the order in
+// which the archiver came by.
+//
+// # The frame
+//
+// A producer fills the frame that lies on disk later, and nothing is encoded
+// again on the way. The ring's header holds the length and, as record type,
+// kind, flags and stream (journal.RecordType); its payload begins with the time
+// as int64, little-endian nanoseconds since the Unix epoch, taken when the
+// call begins or given by the caller. The archiver hands whole spans of a lane
+// to journal.Writer.AppendFrames, zero-copy unless Options.Stage asks for a
+// copy.
+//
+// # Overload
+//
+// A lane is full when the archiver, and so the disk, is slower than its
+// producer for longer than the lane lasts. What happens then is the producer's
+// policy:
+//
+//   - OverloadDrop loses the record and goes on. For sources that cannot wait,
+//     such as market data.
+//   - OverloadWait polls until there is room: yields, then pauses of up to 1 ms,
+//     in Write, WriteAt and Claim; TryClaim still returns at once. For sources
+//     that can, such as a pipe.
+//   - OverloadFail returns queue.ErrFull. For callers that have a better idea.
+//
+// A record that was offered is in exactly one of four places: in the archive,
+// in a lane (StreamStats.LagRecords), lost (Lost), or refused with an error
+// under a policy that leaves it to the caller (Refused). What is lost is also
+// told to readers: the archive has a loss record with how many records, how
+// many bytes, when and why, exactly where the records would have been.
+//
+// # Ordinals
+//
+// The records offered to a stream are numbered from 0 on, lost ones included,
+// from the Open of the recorder; the ordinals go on when a producer is closed
+// and another one made. A loss record names the ordinal of the first record it
+// stands for. Who reads a stream and counts records, and adds Records at each
+// loss record, has the ordinal of every record there is, and the exact set of
+// those there are not. Losses between the same two records are grouped by
+// reason. The number in a gap that its source cannot tell is 0, see
+// Producer.Lose.
+//
+// Ordinals are given by the archiver and not by producers. A producer that
+// loses a record books it at the lane's position, and the archiver, when it
+// comes to that position, cuts the span there and puts the loss record in
+// between. A lane needs no room for the news that it is full, and the numbers
+// are as exact for a lane that many goroutines share, where no producer could
+// know how many of the claims before its own will be committed. A loss that no
+// record follows is written after 100 ms, or at Close.
+//
+// # Durability
+//
+// Commit means that the archiver will see the record. Producer.WaitDurable
+// waits until all that the producer had committed is written and synced, and
+// returns nil only then. Between the two a crash of the process takes what is in
+// the lanes; what a power cut takes besides is journal.Options.Sync's.
+//
+// When a write or sync fails the recorder stops for good. Producers get the
+// error from then on, waiting calls return it, what was in the lanes is counted
+// as lost, and Close names it, stream by stream. The error is
+// a *NotWrittenError where records that were committed are missing.
+//
+// # Closing
+//
+// A record whose Write returned nil, or whose Commit returned true, is in the
+// archive when Recorder.Close returns nil. The race between a commit and the
+// archiver's last look at a lane is settled as follows. The phase of the
+// recorder goes up, and the archiver does things in this order:
+//
+//	closing    claims are refused from here on; some are still open
+//	freezing   the archiver reads each lane to its end, without I/O
+//	frozen     ...and has published where that is, in lane.limit
+//
+// A producer commits and then loads the phase (the load that a commit makes in
+// any case, beside the one that says whether the archiver sleeps). If it is
+// before freezing, the archiver's look comes later in the total order of the
+// atomic operations, and finds the record. Otherwise the producer waits for
+// frozen, which takes no I/O, and compares: a record behind the limit is
+// counted as lost, and Commit returns false. A shared ring is closed before
+// the look, and its claims are settled by compare-and-swap, so that a commit
+// has either happened or fails.
+//
+// # Sleeping
+//
+// An archiver that finds nothing yields a few times and then parks. A commit
+// costs one load while it is awake, and at most one producer pays for waking
+// it. The protocol is that of package park; the archiver looks at all lanes
+// once more between arming and sleeping. Whatever else asks for its attention
+// wakes it too: a full lane (padding may have to be stepped over), an aborted
+// claim of a shared lane (it may have held up others), a loss, Close.
 package recorder
