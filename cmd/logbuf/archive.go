@@ -52,7 +52,7 @@ type damageError struct {
 func (e *damageError) Error() string {
 	c := e.corrupt
 	text := fmt.Sprintf("%s is corrupt at offset %d: %s; %s\nAll records before it are verified. For the whole extent: logbuf verify %s",
-		filepath.Join(e.dir, c.File), c.Offset, c.Reason, lostRange(c.FirstSeq, c.LastSeq), shellQuote(e.dir))
+		filepath.Join(e.dir, c.File), c.Offset, c.Reason, lostRange(c.FirstSeq, c.LastSeq), shellWord(e.dir))
 	if c.LastSeq+1 > c.FirstSeq && c.LastSeq != math.MaxUint64 {
 		text += fmt.Sprintf("\nTo read on behind it: --from-seq %d", c.LastSeq+1)
 	}
@@ -71,6 +71,14 @@ func (a *archive) warnTorn(cmd *cobra.Command) {
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %s has a torn tail at offset %d: %s after %s: %s\n"+
 		"All records before it are verified. The next writer sets the tail aside in a .torn file.\n",
 		cmd.CommandPath(), filepath.Join(a.dir, torn.File), torn.Offset, cli.Plural(torn.Bytes, "byte"), afterSeq(torn.NextSeq), torn.Reason)
+}
+
+// readContext is the context of a command that reads: Ctrl-C ends it, and a second Ctrl-C ends the process at once, also when it hangs in
+// a write that nobody takes.
+func readContext(cmd *cobra.Command) (ctx context.Context, stop func()) {
+	ctx, _, stop = cli.Interruptible(cmd.Context())
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // pass prints the records of one reading of an archive.
@@ -148,20 +156,4 @@ func (p *pass) finish(cmd *cobra.Command, ended bool, err error) error {
 	}
 	p.warnTorn(cmd)
 	return p.sel.unknownStreams(p.names)
-}
-
-// shellQuote quotes a directory's name where a shell would take it apart.
-func shellQuote(s string) string {
-	plain := s != ""
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '/', r == '.', r == '_', r == '-', r == '\\', r == ':':
-		default:
-			plain = false
-		}
-	}
-	if plain {
-		return s
-	}
-	return fmt.Sprintf("%q", s)
 }

@@ -68,7 +68,7 @@ func runCat(cmd *cobra.Command, dir string, sel *selection, print *printing, lim
 		return err
 	}
 	defer a.close()
-	ctx, _, stop := cli.Interruptible(cmd.Context())
+	ctx, stop := readContext(cmd)
 	defer stop()
 	out := cli.NewOutput(cmd.OutOrStdout())
 	p := &pass{archive: a, sel: sel, printer: print.printer(a.names), out: out, limit: limit}

@@ -75,7 +75,7 @@ func (p *replaying) run(cmd *cobra.Command, dir string) error {
 		return err
 	}
 	defer a.close()
-	ctx, _, stop := cli.Interruptible(cmd.Context())
+	ctx, stop := readContext(cmd)
 	defer stop()
 	out := cli.NewOutput(cmd.OutOrStdout())
 	printed := &pass{archive: a, sel: &p.sel, printer: p.print.printer(a.names), out: out}

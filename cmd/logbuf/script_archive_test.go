@@ -124,9 +124,9 @@ func appendSpec(w *journal.Writer, line string) error {
 	return err
 }
 
-// oneFile gives the only file that a pattern in the script's directory matches, or the n-th of them: "day1/*.lbj#1".
+// oneFile gives the only file that a pattern in the script's directory matches, or the n-th of them: "day1/*.lbj@1".
 func oneFile(ts *testscript.TestScript, pattern string) string {
-	pattern, nth, numbered := strings.Cut(pattern, "#")
+	pattern, nth, numbered := strings.Cut(pattern, "@")
 	files, err := filepath.Glob(ts.MkAbs(pattern))
 	ts.Check(err)
 	n := 0

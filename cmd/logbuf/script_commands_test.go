@@ -32,7 +32,7 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdRemove removes one of the files that a pattern matches: remove day1/*.lbj#1 removes the second.
+// cmdRemove removes one of the files that a pattern matches: remove day1/*.lbj@1 removes the second.
 func cmdRemove(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: remove FILE")

@@ -61,7 +61,7 @@ func runStat(cmd *cobra.Command, dir string, sel *selection, asJSON, utc bool) e
 		return err
 	}
 	defer a.close()
-	ctx, _, stop := cli.Interruptible(cmd.Context())
+	ctx, stop := readContext(cmd)
 	defer stop()
 
 	count := newCounting(a, sel)

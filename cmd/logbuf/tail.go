@@ -67,7 +67,7 @@ func newTailCmd() *cobra.Command {
 }
 
 func (t *tailing) run(cmd *cobra.Command, dir string) error {
-	ctx, _, stop := cli.Interruptible(cmd.Context())
+	ctx, stop := readContext(cmd)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -147,7 +147,7 @@ func (v verifyText) problems(dir string) {
 		v.printf("  nothing that was durable is missing; the next writer sets these bytes aside in a .torn file")
 	}
 	if v.r.Verdict == journal.Corrupt {
-		v.printf("  keep a copy of %s before anything writes to it; 'logbuf cat' reads up to the damage, and behind it with --from-seq", shellQuote(dir))
+		v.printf("  keep a copy of %s before anything writes to it; 'logbuf cat' reads up to the damage, and behind it with --from-seq", shellWord(dir))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 )
 
@@ -13,7 +14,7 @@ var ErrInterrupted = errors.New("interrupted")
 
 // Interruptible makes a context that the first SIGINT or SIGTERM cancels (cause: ErrInterrupted), and a channel that
 // the second closes: a command that drains after the first must let go at the second. stop gives the signals back to
-// their default action and waits for nothing; call it when the command is over.
+// their default action and waits for nothing; call it when the command is over, or earlier, as often as you like.
 func Interruptible(parent context.Context) (ctx context.Context, again <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
@@ -21,11 +22,11 @@ func Interruptible(parent context.Context) (ctx context.Context, again <-chan st
 	second := make(chan struct{})
 	done := make(chan struct{})
 	go watchSignals(signals, done, func() { cancel(ErrInterrupted) }, func() { close(second) })
-	return ctx, second, func() {
+	return ctx, second, sync.OnceFunc(func() {
 		signal.Stop(signals)
 		close(done)
 		cancel(context.Canceled)
-	}
+	})
 }
 
 // watchSignals calls first and then second, each at most once, and returns when both are called or done is closed.

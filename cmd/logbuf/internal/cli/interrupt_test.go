@@ -35,6 +35,7 @@ func TestStopEndsTheWatch(t *testing.T) {
 		t.Fatal(ctx.Err())
 	}
 	stop()
+	stop()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrInterrupted) {
 		t.Errorf("after stop the cause is %v", err)
 	}
