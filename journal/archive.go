@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
@@ -76,13 +75,19 @@ func ownName(name string) bool {
 	return false
 }
 
+// isFile reports whether the archive's directory is a file.
+func (a archive) isFile() bool {
+	fi, err := a.fs.Stat(a.dir)
+	return err == nil && !fi.IsDir()
+}
+
 // listForReading is list for those who cannot make an archive: its errors wrap ErrNotArchive where they should.
 func (a archive) listForReading() ([]segmentFile, []string, error) {
 	segs, foreign, err := a.list()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, fmt.Errorf("journal: %s: %w: no such directory", a.dir, ErrNotArchive)
-	case errors.Is(err, syscall.ENOTDIR):
+	case err != nil && a.isFile():
 		return nil, nil, fmt.Errorf("journal: %s: %w: it is a file; give the directory that holds the %s files", a.dir, ErrNotArchive, segmentExt)
 	case err != nil:
 		return nil, nil, fmt.Errorf("journal: %w", err)

@@ -5,13 +5,18 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
+// memDir is where archives are in a file system in memory.
+const memDir = "a"
+
 // smallArchive makes an archive of three segments in two opens: the first sealed by rotation, the second by Close, the last by Close.
-func smallArchive(t testing.TB) string {
+func smallArchive(t testing.TB) *vfs.Mem {
 	t.Helper()
-	dir := t.TempDir()
-	w := mustOpen(t, dir, &Options{SegmentSize: minSegmentSize, MaxBlock: minMaxBlock, Sync: SyncBatch})
+	mem := vfs.NewMem()
+	w := mustOpen(t, memDir, &Options{FS: mem, SegmentSize: minSegmentSize, MaxBlock: minMaxBlock, Sync: SyncBatch})
 	if _, err := w.DefineStream("one"); err != nil {
 		t.Fatal(err)
 	}
@@ -22,13 +27,13 @@ func smallArchive(t testing.TB) string {
 	w.forceRotate(t)
 	fill(t, w, 3, 2)
 	mustClose(t, w)
-	w = mustOpen(t, dir, nil)
+	w = mustOpen(t, memDir, &Options{FS: mem})
 	fill(t, w, 2, 1)
 	if err := w.AppendLoss(Loss{Stream: 1, First: 7, Records: 3, Bytes: 99, Reason: LossOverload}); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, w)
-	return dir
+	return mem
 }
 
 // forceRotate begins a new segment now.
@@ -49,21 +54,21 @@ func (w *Writer) forceRotate(t testing.TB) {
 }
 
 func TestVerifyClean(t *testing.T) {
-	dir := smallArchive(t)
-	rep, err := Verify(dir, nil)
+	mem := smallArchive(t)
+	rep, err := Verify(memDir, &VerifyOptions{FS: mem})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if rep.Verdict != Clean || !rep.Sealed || rep.Records != 11 || rep.NextSeq != 11 || rep.Segments != 3 || len(rep.Losses) != 1 || rep.Losses[0].Name != "one" {
 		t.Fatalf("%+v", rep)
 	}
-	readAll(t, dir, nil, 0, 11)
+	readAll(t, memDir, &ReaderOptions{FS: mem}, 0, 11)
 }
 
 // readThrough reads an archive to its end or its damage. It fails the test if a record is not one that was written.
-func readThrough(t testing.TB, dir string) (n uint64, err error) {
+func readThrough(t testing.TB, mem *vfs.Mem) (n uint64, err error) {
 	t.Helper()
-	r, err := OpenReader(dir, nil)
+	r, err := OpenReader(memDir, &ReaderOptions{FS: mem})
 	if err != nil {
 		return 0, err
 	}
@@ -83,37 +88,38 @@ func readThrough(t testing.TB, dir string) (n uint64, err error) {
 
 func TestEveryTruncation(t *testing.T) {
 	src := smallArchive(t)
+	names := segmentNames(t, src)
 	for _, head := range []bool{true, false} {
-		for _, file := range segmentFiles(t, src) {
-			name := filepath.Base(file)
-			t.Run(fmt.Sprintf("HEAD=%v/%s", head, name), func(t *testing.T) { truncateEverywhere(t, src, name, head) })
+		for i, name := range names {
+			t.Run(fmt.Sprintf("HEAD=%v/%s", head, name), func(t *testing.T) {
+				t.Parallel()
+				mem := src.Clone()
+				if !head {
+					if err := mem.Remove(filepath.Join(memDir, headName)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				truncateEverywhere(t, mem, name, head, i == len(names)-1)
+			})
 		}
 	}
 }
 
-func truncateEverywhere(t *testing.T, src, name string, head bool) {
-	dir := copyDir(t, src)
-	if !head {
-		if err := os.Remove(filepath.Join(dir, headName)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	path := filepath.Join(dir, name)
-	whole, err := os.ReadFile(path)
+func truncateEverywhere(t *testing.T, mem *vfs.Mem, name string, head, last bool) {
+	path := filepath.Join(memDir, name)
+	whole, err := mem.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	boundaries := blockEnds(t, path)
-	files := segmentFiles(t, dir)
-	last := filepath.Base(files[len(files)-1]) == name
+	boundaries := blockEnds(t, mem, name)
 	for size := len(whole) - 1; size >= 0; size-- {
 		if size < 4000 && size%97 != 0 {
 			continue // the header page: one place in a hundred
 		}
-		if err := os.WriteFile(path, whole[:size], 0o600); err != nil {
+		if err := mem.WriteFile(path, whole[:size]); err != nil {
 			t.Fatal(err)
 		}
-		rep, err := Verify(dir, nil)
+		rep, err := Verify(memDir, &VerifyOptions{FS: mem})
 		if err != nil {
 			t.Fatalf("size %d: %v", size, err)
 		}
@@ -124,24 +130,38 @@ func truncateEverywhere(t *testing.T, src, name string, head bool) {
 		if !last && rep.Verdict != Corrupt {
 			t.Fatalf("cut to %d of %d bytes, not the last segment: verdict %v", size, len(whole), rep.Verdict)
 		}
-		if _, err := readThrough(t, dir); err == nil && rep.ProblemCount > 0 && rep.Problems[0].LastSeq+1 != rep.Problems[0].FirstSeq {
+		if _, err := readThrough(t, mem); err == nil && rep.ProblemCount > 0 && rep.Problems[0].LastSeq+1 != rep.Problems[0].FirstSeq {
 			t.Fatalf("cut to %d bytes: Verify says %+v, the reader says nothing", size, rep.Problems)
 		}
 	}
 }
 
-// blockEnds returns the offsets where blocks end, the last one not included: there a footer is known to be missing.
-func blockEnds(t *testing.T, path string) map[int64]bool {
+// segmentNames returns the names of the segments in memDir.
+func segmentNames(t testing.TB, mem *vfs.Mem) []string {
 	t.Helper()
-	a := archive{fs: osFS, dir: filepath.Dir(path)}
-	base, epoch, _ := parseSegmentName(filepath.Base(path))
-	f, hdr, err := a.openSegment(segmentFile{name: filepath.Base(path), baseSeq: base, epoch: epoch})
+	segs, _, err := archive{fs: mem, dir: memDir}.list()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range segs {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// blockEnds returns the offsets where blocks end, the last one not included: there a footer is known to be missing.
+func blockEnds(t *testing.T, mem *vfs.Mem, name string) map[int64]bool {
+	t.Helper()
+	a := archive{fs: mem, dir: memDir}
+	base, epoch, _ := parseSegmentName(name)
+	f, hdr, err := a.openSegment(segmentFile{name: name, baseSeq: base, epoch: epoch})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	ends := map[int64]bool{segmentHeaderLen: true}
-	seg, _, _, err := walkSegment(f, path, hdr)
+	seg, _, _, err := walkSegment(f, name, hdr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,22 +183,21 @@ func blockEnds(t *testing.T, path string) map[int64]bool {
 // with -race or -short.
 func TestEveryBitFlip(t *testing.T) {
 	src := smallArchive(t)
-	for _, file := range segmentFiles(t, src) {
-		name := filepath.Base(file)
+	for _, name := range segmentNames(t, src) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			flipEverywhere(t, copyDir(t, src), name)
+			flipEverywhere(t, src.Clone(), name)
 		})
 	}
 }
 
-func flipEverywhere(t *testing.T, dir, name string) {
-	path := filepath.Join(dir, name)
-	whole, err := os.ReadFile(path)
+func flipEverywhere(t *testing.T, mem *vfs.Mem, name string) {
+	path := filepath.Join(memDir, name)
+	whole, err := mem.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := mem.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,15 +217,15 @@ func flipEverywhere(t *testing.T, dir, name string) {
 				continue
 			}
 			put(at, b^1<<bit)
-			checkFlip(t, dir, at, bit, at < dataEnd)
+			checkFlip(t, mem, at, bit, at < dataEnd)
 		}
 		put(at, b)
 	}
 }
 
-func checkFlip(t *testing.T, dir string, at, bit int, promised bool) {
+func checkFlip(t *testing.T, mem *vfs.Mem, at, bit int, promised bool) {
 	t.Helper()
-	rep, err := Verify(dir, nil)
+	rep, err := Verify(memDir, &VerifyOptions{FS: mem})
 	switch {
 	case err != nil:
 		t.Fatalf("byte %d bit %d: %v", at, bit, err)
@@ -214,6 +233,6 @@ func checkFlip(t *testing.T, dir string, at, bit int, promised bool) {
 		t.Fatalf("byte %d bit %d: verdict %v: %+v", at, bit, rep.Verdict, rep)
 	}
 	if bit == 0 {
-		_, _ = readThrough(t, dir) // checks what it delivers
+		_, _ = readThrough(t, mem) // checks what it delivers
 	}
 }

@@ -180,8 +180,8 @@ func TestErrorAtEveryOperation(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			for k := 0; ; k++ {
-				dir := filepath.Join(t.TempDir(), "a")
-				fault := vfs.NewFault(nil)
+				mem := vfs.NewMem()
+				fault := vfs.NewFault(mem)
 				hit := false
 				fault.SetHook(func(n int, _ vfs.Op) vfs.Verdict {
 					if n == k || n > k && !e.once {
@@ -190,8 +190,8 @@ func TestErrorAtEveryOperation(t *testing.T) {
 					}
 					return vfs.Verdict{}
 				})
-				acked := writeUntilError(t, dir, fault)
-				checkAcked(t, dir, acked, k)
+				acked := writeUntilError(t, fault)
+				checkAcked(t, mem, acked, k)
 				if !hit {
 					return
 				}
@@ -201,9 +201,9 @@ func TestErrorAtEveryOperation(t *testing.T) {
 }
 
 // writeUntilError opens an archive twice and writes to it over a rotation. It returns the sequence below which all was acknowledged.
-func writeUntilError(t *testing.T, dir string, fault *vfs.Fault) (acked uint64) {
+func writeUntilError(t *testing.T, fault *vfs.Fault) (acked uint64) {
 	for range 2 {
-		w, err := Open(dir, &Options{Sync: SyncBatch, FS: fault, MaxBlock: minMaxBlock, SegmentSize: minSegmentSize})
+		w, err := Open(memDir, &Options{Sync: SyncBatch, FS: fault, MaxBlock: minMaxBlock, SegmentSize: minSegmentSize})
 		if err != nil {
 			return acked
 		}
@@ -230,12 +230,9 @@ func writeUntilError(t *testing.T, dir string, fault *vfs.Fault) (acked uint64) 
 	return acked
 }
 
-func checkAcked(t *testing.T, dir string, acked uint64, k int) {
+func checkAcked(t *testing.T, mem *vfs.Mem, acked uint64, k int) {
 	t.Helper()
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && acked == 0 {
-		return
-	}
-	w, err := Open(dir, nil)
+	w, err := Open(memDir, &Options{FS: mem})
 	if err != nil {
 		t.Fatalf("operation %d failed; open after it: %v", k, err)
 	}
@@ -244,8 +241,8 @@ func checkAcked(t *testing.T, dir string, acked uint64, k int) {
 		t.Fatalf("operation %d failed; %d records acknowledged, %d there", k, acked, next)
 	}
 	mustClose(t, w)
-	readAll(t, dir, nil, 0, next)
-	rep, err := Verify(dir, nil)
+	readAll(t, memDir, &ReaderOptions{FS: mem}, 0, next)
+	rep, err := Verify(memDir, &VerifyOptions{FS: mem})
 	if err != nil || rep.Verdict != Clean {
 		t.Fatalf("operation %d failed; verify after recovery: %+v, %v", k, rep, err)
 	}
@@ -255,29 +252,29 @@ func checkAcked(t *testing.T, dir string, acked uint64, k int) {
 func TestInterruptedRecovery(t *testing.T) {
 	for _, src := range []struct {
 		name string
-		make func(*testing.T) string
+		make func(testing.TB) *vfs.Mem
 	}{{"torn tail", tornArchive}, {"torn before an unsynced successor", tornPredecessor}, {"unsealed", crashedArchive}} {
 		t.Run(src.name, func(t *testing.T) {
 			for k := 0; ; k++ {
-				dir := src.make(t)
-				fault := vfs.NewFault(nil)
+				mem := src.make(t)
+				fault := vfs.NewFault(mem)
 				fault.SetHook(func(n int, _ vfs.Op) vfs.Verdict {
 					if n >= k {
 						return vfs.Verdict{Err: syscall.EIO, Short: 24}
 					}
 					return vfs.Verdict{}
 				})
-				w, err := Open(dir, &Options{FS: fault})
+				w, err := Open(memDir, &Options{FS: fault})
 				if err == nil {
 					_ = w.Close() // may fail: everything does from operation k on
 				}
 				done := err == nil
-				w = mustOpen(t, dir, nil)
+				w = mustOpen(t, memDir, &Options{FS: mem})
 				if n := w.NextSeq(); n != 20 {
 					t.Fatalf("operation %d failed; next sequence %d, want 20", k, n)
 				}
 				mustClose(t, w)
-				readAll(t, dir, nil, 0, 20)
+				readAll(t, memDir, &ReaderOptions{FS: mem}, 0, 20)
 				if done {
 					return
 				}
@@ -287,147 +284,134 @@ func TestInterruptedRecovery(t *testing.T) {
 }
 
 // crashedArchive is an archive of 20 records whose writer has died: no close record, no footer.
-func crashedArchive(t *testing.T) string {
+func crashedArchive(t testing.TB) *vfs.Mem {
 	t.Helper()
-	dir := t.TempDir()
-	w := mustOpen(t, dir, &Options{Sync: SyncNone})
+	mem := vfs.NewMem()
+	w := mustOpen(t, memDir, &Options{Sync: SyncNone, FS: mem})
 	fill(t, w, 20, 4)
-	crashed := copyDir(t, dir)
+	crashed := mem.Clone()
 	mustClose(t, w)
 	return crashed
 }
 
 // tornArchive has half a block behind its 20 records.
-func tornArchive(t *testing.T) string {
+func tornArchive(t testing.TB) *vfs.Mem {
 	t.Helper()
-	dir := crashedArchive(t)
-	path := segmentFiles(t, dir)[0]
-	b, err := os.ReadFile(path)
+	mem := crashedArchive(t)
+	path := filepath.Join(memDir, segmentNames(t, mem)[0])
+	b := mustRead(t, mem, path)
+	mustWrite(t, mem, path, append(b, b[segmentHeaderLen+blockHeaderLen:][:200]...))
+	return mem
+}
+
+func mustRead(t testing.TB, mem *vfs.Mem, path string) []byte {
+	t.Helper()
+	b, err := mem.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b = append(b, b[segmentHeaderLen+blockHeaderLen:][:200]...)
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	return b
+}
+
+func mustWrite(t testing.TB, mem *vfs.Mem, path string, b []byte) {
+	t.Helper()
+	if err := mem.WriteFile(path, b); err != nil {
 		t.Fatal(err)
 	}
-	return dir
+}
+
+func mustRemove(t testing.TB, mem *vfs.Mem, name string) {
+	t.Helper()
+	if err := mem.Remove(filepath.Join(memDir, name)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // tornPredecessor is what a power cut can leave right after a rotation: the new segment is there, the end of the old one is not.
-func tornPredecessor(t *testing.T) string {
+func tornPredecessor(t testing.TB) *vfs.Mem {
 	t.Helper()
-	dir := t.TempDir()
-	w := mustOpen(t, dir, &Options{Sync: SyncNone})
+	mem := vfs.NewMem()
+	w := mustOpen(t, memDir, &Options{Sync: SyncNone, FS: mem})
 	fill(t, w, 20, 4)
 	end := w.seg.off
 	fill(t, w, 8, 4)
-	for w.sync.preparing() {
-		time.Sleep(time.Millisecond)
-	}
-	w.mu.Lock()
-	w.sync.mu.Lock()
-	next := w.sync.next
-	w.sync.next = nil
-	w.sync.mu.Unlock()
-	old := w.seg
-	if err := w.rotate(next); err != nil {
-		t.Fatal(err)
-	}
-	w.mu.Unlock()
+	w.forceRotate(t)
 	mustClose(t, w)
-	crashed := copyDir(t, dir)
-	files := segmentFiles(t, crashed)
-	if err := os.Truncate(filepath.Join(crashed, old.name), end+100); err != nil {
-		t.Fatal(err)
-	}
+	names := segmentNames(t, mem)
+	old, fresh := filepath.Join(memDir, names[0]), filepath.Join(memDir, names[1])
+	mustWrite(t, mem, old, mustRead(t, mem, old)[:end+100])
 	// The successor has nothing but its header and its table, and HEAD knows nothing of it.
-	if err := os.Truncate(files[len(files)-1], segmentHeaderLen+blockHeaderLen); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(crashed, headName)); err != nil {
-		t.Fatal(err)
-	}
-	return crashed
+	mustWrite(t, mem, fresh, mustRead(t, mem, fresh)[:segmentHeaderLen+blockHeaderLen])
+	mustRemove(t, mem, headName)
+	return mem
 }
 
 func TestRecoverTornPredecessor(t *testing.T) {
-	dir := tornPredecessor(t)
-	rep, err := Verify(dir, nil)
+	mem := tornPredecessor(t)
+	rep, err := Verify(memDir, &VerifyOptions{FS: mem})
 	if err != nil || rep.Verdict != Torn || rep.NextSeq != 20 {
 		t.Fatalf("verify: %+v, %v", rep, err)
 	}
-	r := readAll(t, dir, nil, 0, 20)
+	r := readAll(t, memDir, &ReaderOptions{FS: mem}, 0, 20)
 	if r.Torn() == nil {
 		t.Error("the reader does not say that the archive is torn")
 	}
-	w := mustOpen(t, dir, nil)
+	w := mustOpen(t, memDir, &Options{FS: mem})
 	rec := w.Recovered()
 	if rec.Verdict != Torn || rec.NextSeq != 20 || rec.TornFirst != 20 || rec.TornLast != 27 || rec.TornBytes == 0 {
 		t.Errorf("recovery: %+v", rec)
 	}
 	mustClose(t, w)
-	if rep, err := Verify(dir, nil); err != nil || rep.Verdict != Clean {
+	if rep, err := Verify(memDir, &VerifyOptions{FS: mem}); err != nil || rep.Verdict != Clean {
 		t.Errorf("verify after: %+v, %v", rep, err)
 	}
 }
 
 func TestRecoverTornTail(t *testing.T) {
-	dir := tornArchive(t)
-	before, err := os.ReadFile(segmentFiles(t, dir)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := readAll(t, dir, nil, 0, 20)
+	mem := tornArchive(t)
+	before := mustRead(t, mem, filepath.Join(memDir, segmentNames(t, mem)[0]))
+	r := readAll(t, memDir, &ReaderOptions{FS: mem}, 0, 20)
 	if torn := r.Torn(); torn == nil || torn.Bytes != 200 || torn.NextSeq != 20 {
 		t.Errorf("the reader's torn tail: %+v", torn)
 	}
-	w := mustOpen(t, dir, nil)
+	w := mustOpen(t, memDir, &Options{FS: mem})
 	rec := w.Recovered()
 	if rec.Verdict != Torn || !rec.Unclean || rec.TornBytes != 200 || rec.NextSeq != 20 {
 		t.Errorf("recovery: %+v", rec)
 	}
-	cut, err := os.ReadFile(filepath.Join(dir, rec.TornFile))
-	if err != nil || string(cut) != string(before[len(before)-200:]) {
-		t.Errorf("the set-aside file has %d bytes, %v", len(cut), err)
+	if cut := mustRead(t, mem, filepath.Join(memDir, rec.TornFile)); string(cut) != string(before[len(before)-200:]) {
+		t.Errorf("the set-aside file has %d bytes that are not those of the tail", len(cut))
 	}
 	fill(t, w, 5, 5)
 	mustClose(t, w)
-	readAll(t, dir, nil, 0, 25)
+	readAll(t, memDir, &ReaderOptions{FS: mem}, 0, 25)
 }
 
 // When something says that the damaged bytes were durable, they are not cut, and nothing is changed.
 func TestOpenRefusesCorruption(t *testing.T) {
-	dir := crashedArchive(t)
-	w := mustOpen(t, dir, nil)
+	mem := crashedArchive(t)
+	w := mustOpen(t, memDir, &Options{FS: mem})
 	fill(t, w, 10, 1)
 	if err := w.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	crashed := copyDir(t, dir)
+	crashed := mem.Clone()
 	mustClose(t, w)
-	files := segmentFiles(t, crashed)
-	last := files[len(files)-1]
-	b, err := os.ReadFile(last)
-	if err != nil {
-		t.Fatal(err)
-	}
+	names := segmentNames(t, crashed)
+	last := filepath.Join(memDir, names[len(names)-1])
+	b := mustRead(t, crashed, last)
 	b[len(b)-20] ^= 1 // in the last record
-	if err := os.WriteFile(last, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Open(crashed, nil)
+	mustWrite(t, crashed, last, b)
+	_, err := Open(memDir, &Options{FS: crashed})
 	var c *CorruptionError
 	if !errors.As(err, &c) || c.FirstSeq != 29 || c.LastSeq != 29 || c.File != filepath.Base(last) {
 		t.Fatalf("open: %v", err)
 	}
-	after, err := os.ReadFile(last)
-	if err != nil || string(after) != string(b) {
+	if string(mustRead(t, crashed, last)) != string(b) {
 		t.Error("open changed the file that it refused")
 	}
-	if err := os.Remove(filepath.Join(crashed, headName)); err != nil {
-		t.Fatal(err)
-	}
-	w = mustOpen(t, crashed, nil) // without HEAD nobody promised the last block
+	mustRemove(t, crashed, headName)
+	w = mustOpen(t, memDir, &Options{FS: crashed}) // without HEAD nobody promised the last block
 	if n := w.NextSeq(); n != 29 {
 		t.Errorf("next sequence %d, want 29", n)
 	}
@@ -537,6 +521,9 @@ func TestOpenBadDirectory(t *testing.T) {
 			t.Errorf("verifying %s: %v", dir, err)
 		}
 	}
+}
+
+func TestOpenReadOnlyDirectory(t *testing.T) {
 	if os.Getuid() == 0 || runtime.GOOS == "windows" {
 		t.Skip("permissions do not bind here")
 	}
