@@ -8,7 +8,7 @@ GO ?= go
 # in-each runs a command in every module, and stops at the first that fails.
 in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
 
-.PHONY: check test race fmt vet staticcheck tidy cross fuzz bench spin demo clean
+.PHONY: check test race fmt vet staticcheck tidy cross fuzz bench spin explore explore-long demo clean
 
 check: fmt vet staticcheck tidy cross test race ## all that must hold before a commit lands
 
@@ -44,6 +44,14 @@ fuzz: ## each fuzz target for FUZZTIME
 
 bench: ## the first comparison: ring, recorder and read-back against a Go channel
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
+
+EXPLORE := $(GO) test -tags logbuf_explore -count=1 -run Explore -timeout 6h -v ./internal/explore ./queue ./channel
+explore: ## runs the shipped rings and channels in every order up to a bound, seconds
+	$(GO) vet -tags logbuf_explore ./internal/... ./queue ./channel
+	$(EXPLORE:-v=)
+
+explore-long: ## the same with one preemption more, many minutes
+	LOGBUF_EXPLORE=long $(EXPLORE)
 
 spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler
 	spec/park/run.sh

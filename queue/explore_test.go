@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/nexus-logbuf/logbuf/internal/explore"
@@ -121,10 +122,15 @@ func write(w interface{ WriteTyped(int32, []byte) error }, rec []byte) error {
 	}
 }
 
+// long raises the bounds by one preemption, from seconds to minutes; make
+// explore-long sets it.
+var long = os.Getenv("LOGBUF_EXPLORE") == "long"
+
 func explored(t *testing.T, o explore.Options, make func() explore.Program) {
 	t.Helper()
-	if testing.Short() {
-		o.Preemptions = min(o.Preemptions, 2)
+	if long {
+		o.Preemptions++
+		o.MaxRuns = 100_000_000
 	}
 	r := explore.Run(o, make)
 	if r.Err != nil {
@@ -139,7 +145,7 @@ func explored(t *testing.T, o explore.Options, make func() explore.Program) {
 // both runs the exploration with and without store buffers.
 func both(t *testing.T, preemptions int, make func() explore.Program) {
 	t.Run("SC", func(t *testing.T) { explored(t, explore.Options{Preemptions: preemptions}, make) })
-	t.Run("TSO", func(t *testing.T) { explored(t, explore.Options{Preemptions: preemptions - 1, TSO: true}, make) })
+	t.Run("TSO", func(t *testing.T) { explored(t, explore.Options{Preemptions: preemptions, TSO: true}, make) })
 }
 
 var exploredStarts = map[string]uint64{"start": 0, "wrap": 40, "2to64": 1<<64 - 24}
@@ -148,7 +154,7 @@ func TestExploreSPSC(t *testing.T) {
 	for name, start := range exploredStarts {
 		for _, how := range []string{"next", "drain", "peek"} {
 			t.Run(name+"/"+how, func(t *testing.T) {
-				both(t, 3, func() explore.Program {
+				both(t, 2, func() explore.Program {
 					p, c, _ := newSPSC(64, start)
 					o := &outcome{}
 					return explore.Program{
@@ -219,7 +225,7 @@ func TestExploreMPSC(t *testing.T) {
 	for name, start := range exploredStarts {
 		for _, how := range []string{"next", "peek"} {
 			t.Run(name+"/"+how, func(t *testing.T) {
-				both(t, 3, func() explore.Program {
+				both(t, 2, func() explore.Program {
 					p, c, _ := newMPSC(64, start)
 					o := &outcome{}
 					done := last(2, p)
@@ -250,7 +256,7 @@ func TestExploreMPSC(t *testing.T) {
 func TestExploreMPSCClaims(t *testing.T) {
 	for _, how := range []string{"commit", "commitN", "abort"} {
 		t.Run(how, func(t *testing.T) {
-			both(t, 3, func() explore.Program {
+			both(t, 2, func() explore.Program {
 				p, c, _ := newMPSC(64, 40)
 				o := &outcome{}
 				done := last(2, p)
@@ -280,12 +286,10 @@ func TestExploreMPSCClaims(t *testing.T) {
 							done()
 						},
 						func() {
-							for i := range byte(2) {
-								rec := record(2, i, 24)
-								o.sent(rec)
-								if err := write(p, rec); err != nil {
-									o.fail("write: %v", err)
-								}
+							rec := record(2, 0, 24)
+							o.sent(rec)
+							if err := write(p, rec); err != nil {
+								o.fail("write: %v", err)
 							}
 							done()
 						},
@@ -303,7 +307,7 @@ func TestExploreMPSCClaims(t *testing.T) {
 func TestExploreMPSCCloseAgainstCommit(t *testing.T) {
 	for _, short := range []bool{false, true} {
 		t.Run(fmt.Sprintf("commitN=%v", short), func(t *testing.T) {
-			both(t, 3, func() explore.Program {
+			both(t, 2, func() explore.Program {
 				p, c, _ := newMPSC(128, 104)
 				o := &outcome{}
 				return explore.Program{
@@ -350,7 +354,7 @@ func TestExploreMPSCCloseAgainstCommit(t *testing.T) {
 func TestExploreMPSCLeakedClaim(t *testing.T) {
 	for name, start := range map[string]uint64{"index0": 0, "at the end": 104, "before padding": 96} {
 		t.Run(name, func(t *testing.T) {
-			both(t, 3, func() explore.Program {
+			both(t, 2, func() explore.Program {
 				p, c, _ := newMPSC(128, start)
 				o := &outcome{}
 				done := last(2, p)

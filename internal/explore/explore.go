@@ -88,7 +88,8 @@ type thread struct {
 	pending string      // the access it is about to make
 	fence   bool        // which drains its store buffer first
 	ready   func() bool // of a thread that waits
-	idle    bool        // it yielded; it goes on when another has written
+	news    bool        // another has written since it yielded last
+	idle    bool        // it yielded and there was no news; it goes on with the next
 	ended   bool
 	buffer  []store
 	failed  any // what it panicked with
@@ -262,11 +263,11 @@ func (x *run) flush(t *thread) {
 	x.wake(nil)
 }
 
-// wake ends the idleness of every thread but self.
+// wake tells every thread but self that something has changed.
 func (x *run) wake(self *thread) {
 	for _, t := range x.threads {
 		if t != self {
-			t.idle = false
+			t.news, t.idle = true, false
 		}
 	}
 }
@@ -319,10 +320,11 @@ func (x *run) Forward(at unsafe.Pointer) (uint64, bool) {
 	return 0, false
 }
 
-// Yield implements step.Scheduler.
+// Yield implements step.Scheduler. What was written since the thread yielded
+// last may have come after it looked, so it looks once more before it idles.
 func (x *run) Yield() {
 	t := x.threads[x.current]
-	t.idle = true
+	t.idle, t.news = !t.news, false
 	x.pause(t, "yield", false)
 }
 

@@ -62,7 +62,9 @@ func (x *Uint64) Store(v uint64) {
 		} else {
 			e.Access(fmt.Sprintf("store %#x", v), unsafe.Pointer(x), true)
 		}
-		e.Wrote()
+		if x.v.Load() != v {
+			e.Wrote() // what was there already is no news to those who wait
+		}
 	}
 	x.v.Store(v)
 }
