@@ -45,13 +45,14 @@ fuzz: ## each fuzz target for FUZZTIME
 bench: ## the first comparison: ring, recorder and read-back against a Go channel
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
 
-EXPLORE := $(GO) test -tags logbuf_explore -count=1 -run Explore -timeout 6h -v ./internal/explore ./queue ./channel
+EXPLORE := $(GO) test -tags logbuf_explore -count=1 -timeout 6h
 explore: ## runs the shipped rings and channels in every order up to a bound, seconds
 	$(GO) vet -tags logbuf_explore ./internal/... ./queue ./channel
-	$(EXPLORE:-v=)
+	$(EXPLORE) ./internal/explore
+	$(EXPLORE) -run Explore ./queue ./channel
 
 explore-long: ## the same with one preemption more, many minutes
-	LOGBUF_EXPLORE=long $(EXPLORE)
+	LOGBUF_EXPLORE=long $(EXPLORE) -run Explore -v ./queue ./channel
 
 spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler
 	spec/park/run.sh
