@@ -147,7 +147,7 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	defer stop()
 	cfg.Force = again
 	rep, err := record(ctx, cfg, cmd.ErrOrStderr(), f.status)
-	if rep != nil {
+	if rep != nil && (err == nil || rep.Records > 0 || rep.NotWritten > 0) {
 		printRecordReport(cmd.ErrOrStderr(), rep)
 	}
 	if rep != nil && f.json {

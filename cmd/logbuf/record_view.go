@@ -100,10 +100,10 @@ func (v *recordView) text(s *capture.Snapshot) string {
 func printRecordReport(w io.Writer, r *capture.Report) {
 	fmt.Fprintf(w, "recorded %s, %s in %s (%s, %s) into %s\n", cli.Plural(r.Records, "record"), cli.Bytes(r.Bytes), cli.Elapsed(r.Elapsed),
 		cli.Rate(r.Records, r.Elapsed), cli.ByteRate(r.Bytes, r.Elapsed), r.Dir)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "  stream\trecords\tbytes\tlost\tgaps\tring high\tconnections\t")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "STREAM\tRECORDS\tBYTES\tLOST\tGAPS\tRING HIGH\tCONNECTIONS")
 	for _, s := range r.Streams {
-		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%d\t%.0f%%\t%d\t\n", s.Name, cli.Count(s.Records), cli.Bytes(s.Bytes), cli.Count(s.Lost), s.Gaps,
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%.0f%%\t%d\n", s.Name, cli.Count(s.Records), cli.Bytes(s.Bytes), cli.Count(s.Lost), s.Gaps,
 			percent(s.HighWater, s.Ring), s.Connections)
 	}
 	tw.Flush()
