@@ -25,6 +25,7 @@ type verifier struct {
 	rep      *Report
 	prev     *walker // at the end of the segment before; nil when that is not known
 	expect   uint64  // sequence after the last one seen or known to be lost
+	spare    []byte  // a walker's buffer, for the next one
 	done     int64   // bytes of finished segments
 	shown    int64   // bytes at the last call of progress
 	progress func(done, total int64)
@@ -138,7 +139,7 @@ func (v *verifier) segment(i int) error {
 		return nil
 	}
 	v.checkStart(i, hdr)
-	w := &walker{}
+	w := &walker{buf: v.spare}
 	w.reset(f, hdr)
 	p := &pass{v: v, i: i, w: w, seg: newSegment(f, s.name, hdr)}
 	if err := p.run(); err != nil {
@@ -146,6 +147,7 @@ func (v *verifier) segment(i int) error {
 	}
 	v.done += p.size
 	v.show(0)
+	v.spare, w.buf = w.buf, nil
 	v.prev, v.expect = w, w.nextSeq
 	return nil
 }

@@ -68,7 +68,7 @@ func (w *walker) peek(off int64, n int, end int64) ([]byte, error) {
 	rest := w.buf[len(w.buf)-have:]
 	want := int(min(int64(max(n, readAhead)), end-off))
 	if cap(w.buf) < want {
-		w.buf = append(make([]byte, 0, max(want, readAhead)), rest...)
+		w.buf = append(make([]byte, 0, max(want, min(2*cap(w.buf), readAhead))), rest...)
 	} else {
 		w.buf = w.buf[:copy(w.buf[:have], rest)]
 	}
