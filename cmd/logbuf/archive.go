@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"path/filepath"
 
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
@@ -29,38 +28,6 @@ func openArchive(dir string, opts *journal.ReaderOptions) (*archive, error) {
 }
 
 func (a *archive) close() { a.reader.Close() } // it was only read: nothing can be lost by a failing close
-
-// readError gives an error of the journal its exit code, and says what to do.
-func readError(dir string, err error) error {
-	var corrupt *journal.CorruptionError
-	switch {
-	case errors.As(err, &corrupt):
-		return cli.Exit(cli.ExitCorrupt, &damageError{dir: dir, corrupt: corrupt})
-	case errors.Is(err, journal.ErrVersion):
-		return cli.Exit(cli.ExitUnreadable, fmt.Errorf("%w\nThis build reads format %d; a later logbuf is needed", err, formatVersion))
-	}
-	return cli.Exit(cli.ExitUnreadable, err)
-}
-
-// damageError says where an archive is damaged, what is lost, and how to read on.
-type damageError struct {
-	dir     string
-	corrupt *journal.CorruptionError
-}
-
-// Error is of two or three lines.
-func (e *damageError) Error() string {
-	c := e.corrupt
-	text := fmt.Sprintf("%s is corrupt at offset %d: %s; %s\nAll records before it are verified. For the whole extent: logbuf verify %s",
-		filepath.Join(e.dir, c.File), c.Offset, c.Reason, lostRange(c.FirstSeq, c.LastSeq), shellWord(e.dir))
-	if c.LastSeq+1 > c.FirstSeq && c.LastSeq != math.MaxUint64 {
-		text += fmt.Sprintf("\nTo read on behind it: --from-seq %d", c.LastSeq+1)
-	}
-	return text
-}
-
-// Unwrap gives the journal's error to errors.As.
-func (e *damageError) Unwrap() error { return e.corrupt }
 
 // warnTorn says on stderr that the archive ends in a torn tail. Call it after the end was reached.
 func (a *archive) warnTorn(cmd *cobra.Command) {

@@ -12,10 +12,16 @@ import (
 	"github.com/nexus-logbuf/logbuf/journal"
 )
 
+// defined are streams without an archive.
+type defined map[uint16]string
+
+func (d defined) StreamName(id uint16) string { return d[id] }
+func (d defined) Streams() map[uint16]string  { return d }
+
 // printAll prints records with the names trades (1) and book (2).
 func printAll(t *testing.T, f format, recs ...journal.Record) string {
 	t.Helper()
-	names := &streamNames{cache: map[uint16]string{1: "trades", 2: "book", 3: "a name of its own length"}}
+	names := newStreamNames(defined{1: "trades", 2: "book", 3: "a name of its own length"})
 	p := (&printing{format: f, utc: true}).printer(names)
 	var b bytes.Buffer
 	for _, rec := range recs {
@@ -161,7 +167,7 @@ func checkSafe(t *testing.T, text string) {
 func TestPrintersDoNotAllocate(t *testing.T) {
 	rec := samples()[1]
 	for _, f := range []format{formatText, formatJSON, formatRaw} {
-		names := &streamNames{cache: map[uint16]string{1: "trades"}}
+		names := newStreamNames(defined{1: "trades"})
 		p := (&printing{format: f, utc: true}).printer(names)
 		var b bytes.Buffer
 		b.Grow(1 << 20)
@@ -182,7 +188,7 @@ func BenchmarkPrinters(b *testing.B) {
 	rec.Payload = []byte(strings.Repeat(`{"e":"trade","p":"101.50","q":"0.002"},`, 4))
 	for _, f := range formats {
 		b.Run(string(f), func(b *testing.B) {
-			names := &streamNames{cache: map[uint16]string{1: "trades"}}
+			names := newStreamNames(defined{1: "trades"})
 			p := (&printing{format: f, utc: true}).printer(names)
 			var out bytes.Buffer
 			b.SetBytes(int64(len(rec.Payload)))

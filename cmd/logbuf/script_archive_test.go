@@ -20,21 +20,22 @@ var archiveStart = time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC)
 
 // cmdMkarchive makes an archive, or goes on in one:
 //
-//	mkarchive [-n COUNT] [-size BYTES] [-segment BYTES] [-torn] DIR [SPEC]
+//	mkarchive [-n COUNT] [-size BYTES] [-segment BYTES] [-torn] [-keep] DIR [SPEC]
 //
 // SPEC has one record a line: stream, offset from archiveStart, what, payload. What is data, text, binary, ping, out,
 // user, mark or loss (its payload: first records bytes); payloads may have Go's escapes. -n appends COUNT generated
 // records of BYTES, a millisecond apart, on the streams trades and book in turn. -torn leaves the archive as a crash in
-// the middle of its last write would.
+// the middle of its last write would. -keep leaves the writer open until the script ends.
 func cmdMkarchive(ts *testscript.TestScript, neg bool, args []string) {
 	flags := flag.NewFlagSet("mkarchive", flag.ContinueOnError)
 	count := flags.Int("n", 0, "")
 	size := flags.Int("size", 32, "")
 	segment := flags.Int64("segment", 0, "")
 	torn := flags.Bool("torn", false, "")
+	keep := flags.Bool("keep", false, "")
 	ts.Check(flags.Parse(args))
 	if neg || flags.NArg() < 1 || flags.NArg() > 2 {
-		ts.Fatalf("usage: mkarchive [-n COUNT] [-size BYTES] [-segment BYTES] [-torn] DIR [SPEC]")
+		ts.Fatalf("usage: mkarchive [-n COUNT] [-size BYTES] [-segment BYTES] [-torn] [-keep] DIR [SPEC]")
 	}
 	dir := ts.MkAbs(flags.Arg(0))
 	opts := &journal.Options{SegmentSize: *segment}
@@ -53,6 +54,10 @@ func cmdMkarchive(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(appendGenerated(w, *count, *size))
 	if *torn {
 		ts.Check(tearOff(dir, work, w.Stats()))
+	}
+	if *keep {
+		ts.Defer(func() { ts.Check(w.Close()) })
+		return
 	}
 	ts.Check(w.Close())
 }

@@ -69,6 +69,10 @@ func runStat(cmd *cobra.Command, dir string, sel *selection, asJSON, utc bool) e
 	if errors.Is(err, cli.ErrInterrupted) {
 		return errors.New("interrupted before the end: nothing is printed")
 	}
+	var damage *damageError
+	if errors.As(err, &damage) {
+		damage.look(cmd.ErrOrStderr())
+	}
 	stats, filesErr := count.finish(ended, err)
 	if filesErr != nil {
 		return readError(dir, filesErr)

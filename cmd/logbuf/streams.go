@@ -3,19 +3,23 @@ package main
 import (
 	"fmt"
 	"slices"
-
-	"github.com/nexus-logbuf/logbuf/journal"
 )
 
 // streamNames are the names of an archive's streams as far as it was read. A stream without a definition is called "#7"
 // by its number; records of no stream are of "-".
 type streamNames struct {
-	reader *journal.Reader
-	cache  map[uint16]string
+	known definitions
+	cache map[uint16]string
 }
 
-func newStreamNames(r *journal.Reader) *streamNames {
-	return &streamNames{reader: r, cache: make(map[uint16]string)}
+// definitions is the part of a journal.Reader that knows streams.
+type definitions interface {
+	StreamName(id uint16) string
+	Streams() map[uint16]string
+}
+
+func newStreamNames(known definitions) *streamNames {
+	return &streamNames{known: known, cache: make(map[uint16]string)}
 }
 
 // of gives the name of a stream.
@@ -26,7 +30,7 @@ func (n *streamNames) of(id uint16) string {
 	if id == 0 {
 		return "-"
 	}
-	name := n.reader.StreamName(id)
+	name := n.known.StreamName(id)
 	if name == "" {
 		return fmt.Sprintf("#%d", id) // not kept: its definition may still come
 	}
@@ -37,7 +41,7 @@ func (n *streamNames) of(id uint16) string {
 // all gives the defined names in order.
 func (n *streamNames) all() []string {
 	var names []string
-	for _, name := range n.reader.Streams() {
+	for _, name := range n.known.Streams() {
 		names = append(names, name)
 	}
 	slices.Sort(names)
