@@ -229,7 +229,7 @@ func flagged[T any](name string, parse func(string) (T, error)) func(string) (T,
 	return func(s string) (T, error) {
 		v, err := parse(s)
 		if err != nil {
-			err = fmt.Errorf("%s: %w", name, err)
+			err = fmt.Errorf("%s %w", name, err)
 		}
 		return v, err
 	}

@@ -29,7 +29,7 @@ func ParseFrame(s string) (Frame, error) {
 	case "raw":
 		return Raw, nil
 	}
-	return 0, fmt.Errorf("framing %q: must be line or raw", s)
+	return 0, fmt.Errorf("%q: must be line or raw", s)
 }
 
 // Reconnect says when a source that has ended is connected again.
@@ -57,7 +57,7 @@ func ParseReconnect(s string) (Reconnect, error) {
 	case "always":
 		return Always, nil
 	}
-	return 0, fmt.Errorf("reconnect policy %q: must be drop, never or always", s)
+	return 0, fmt.Errorf("%q: must be drop, never or always", s)
 }
 
 // Options are what the sources of a run have in common. The zero value is the

@@ -102,10 +102,15 @@ func (s *Source) Run(ctx context.Context) error {
 	return s.named(err)
 }
 
-// named says which source an error is about, unless it says so itself.
+// named says which source an error is about, unless it says so itself: by the
+// name that the user gave it, or by its address.
 func (s *Source) named(err error) error {
-	if strings.Contains(err.Error(), s.spec.where()) {
+	where := s.spec.where()
+	switch {
+	case strings.Contains(err.Error(), where) && where != "-":
 		return err
+	case strings.Contains(where, s.spec.Name):
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	return fmt.Errorf("%s: %w", s.spec.Name, err)
 }
