@@ -141,6 +141,14 @@ func TestReopenArchive(t *testing.T) {
 		if got := r.Stats(); got.UndurableRecords != 0 || got.Journal.NextSeq != uint64(10*round+10) {
 			t.Errorf("stats behind WaitDurable: %+v", got)
 		}
+		if rec := r.Recovered(); rec.Unclean || rec.NextSeq != uint64(10*round) {
+			t.Errorf("recovered %+v", rec)
+		}
+		for _, name := range []string{"", "\xff"} {
+			if _, err := r.Producer(name, nil); err == nil {
+				t.Errorf("stream name %q is taken", name)
+			}
+		}
 		if _, err := Open(dir, nil); !errors.Is(err, journal.ErrLocked) {
 			t.Error("second recorder:", err)
 		}
