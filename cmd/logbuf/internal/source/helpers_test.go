@@ -143,4 +143,3 @@ func sayAndReset(s string, seen func() bool) func(net.Conn) {
 		reset(nc)
 	}
 }
-

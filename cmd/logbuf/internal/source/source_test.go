@@ -311,7 +311,12 @@ func TestIdleTimeoutOfTCP(t *testing.T) {
 func TestRecorderGone(t *testing.T) {
 	rig := newRig(t, 0)
 	more := make(chan struct{})
-	addr := listen(t, func(nc net.Conn) { io.WriteString(nc, "a\n"); <-more; io.WriteString(nc, "b\n"); io.Copy(io.Discard, nc) })
+	addr := listen(t, func(nc net.Conn) {
+		io.WriteString(nc, "a\n")
+		<-more
+		io.WriteString(nc, "b\n")
+		io.Copy(io.Discard, nc)
+	})
 	s := rig.source("tcp://"+addr, Options{Reconnect: Always})
 	done := make(chan error, 1)
 	go func() { done <- s.Run(t.Context()) }()

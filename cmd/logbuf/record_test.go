@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/capture"
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
+	"github.com/nexus-logbuf/logbuf/recorder"
+)
+
+// runRecord runs record in this process.
+func runRecord(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(append([]string{"record"}, args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// A handshake with everything: TLS with a private root, headers from a file and
+// from the environment, a subprotocol, subscriptions given and from a file; and
+// none of the secrets on stderr or in the archive.
+func TestRecordHandshake(t *testing.T) {
+	var seen http.Header
+	var got []string
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"v2"}})
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		seen = r.Header
+		got = append(got, c.Subprotocol(), r.Host)
+		for range 2 {
+			_, b, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			got = append(got, string(b))
+		}
+		c.Write(r.Context(), websocket.MessageText, []byte("welcome"))
+		c.Close(websocket.StatusNormalClosure, "")
+	}))
+	defer srv.Close()
+	dir := t.TempDir()
+	write := func(name string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	ca := write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	headers := write("headers", []byte("# the key\nX-Key: secret one\nHost: feed.example\n"))
+	message := write("message", []byte("secret subscription\n"))
+	t.Setenv("FEED_AUTH", "Bearer secret two")
+	url := "wss" + strings.TrimPrefix(srv.URL, "https") + "/v1?listen=secret"
+	code, _, stderr := runRecord(url, "--dir", filepath.Join(dir, "out"), "--ca-file", ca, "--header-file", headers,
+		"--header-env", "Authorization=FEED_AUTH", "--subprotocol", "v1", "--subprotocol", "v2", "--subscribe", `{"op":1}`, "--subscribe", "@"+message)
+	if code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, stderr)
+	}
+	if seen.Get("X-Key") != "secret one" || seen.Get("Authorization") != "Bearer secret two" {
+		t.Errorf("headers %v", seen)
+	}
+	if s := strings.Join(got, "|"); s != `v2|feed.example|{"op":1}|secret subscription` {
+		t.Errorf("the server saw %s", s)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "out", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err != nil || bytes.Contains(b, []byte("secret")) {
+			t.Errorf("%s holds a secret, or: %v", f, err)
+		}
+	}
+	if strings.Contains(stderr, "secret") {
+		t.Errorf("stderr holds a secret:\n%s", stderr)
+	}
+	if code, _, stderr := runRecord(url, "--dir", filepath.Join(dir, "out2")); code != 1 || !strings.Contains(stderr, "certificate") {
+		t.Errorf("without --ca-file: exit code %d:\n%s", code, stderr)
+	}
+}
+
+// What a server sends beyond --max-frame is counted, with a report that says so;
+// that is no failure.
+func TestRecordTooLarge(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		for _, n := range []int{10, 5000, 20} {
+			c.Write(r.Context(), websocket.MessageBinary, make([]byte, n))
+		}
+		c.Close(websocket.StatusNormalClosure, "")
+	}))
+	defer srv.Close()
+	dir := t.TempDir()
+	code, out, stderr := runRecord("x=ws"+strings.TrimPrefix(srv.URL, "http"), "--dir", dir, "--max-frame", "4KiB", "--json", "--outbound")
+	if code != 0 || !strings.Contains(out, `"lost": 1`) || !strings.Contains(out, `"lost_bytes": 5000`) || !strings.Contains(out, `"records": 4`) {
+		t.Errorf("exit code %d:\n%s%s", code, out, stderr)
+	}
+	if !strings.Contains(stderr, "lost: 1 record (4.9 KiB)") {
+		t.Errorf("stderr:\n%s", stderr)
+	}
+}
+
+// A server that refuses is quoted.
+func TestRecordRefused(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "your key has expired", http.StatusForbidden)
+	}))
+	defer srv.Close()
+	code, _, stderr := runRecord("x=ws"+strings.TrimPrefix(srv.URL, "http")+"/p?key=secret", "--dir", t.TempDir())
+	if code != 1 || !strings.Contains(stderr, "403 Forbidden instead of opening a WebSocket: your key has expired") || strings.Contains(stderr, "secret") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+}
+
+func TestRecordView(t *testing.T) {
+	snapshot := func(at time.Duration, records, bytes, lost uint64) *capture.Snapshot {
+		return &capture.Snapshot{
+			Elapsed: at,
+			Stats: recorder.Stats{Lag: 3 * time.Millisecond, Streams: []recorder.StreamStats{{ProducerStats: recorder.ProducerStats{
+				Records: records, Bytes: bytes, Lost: lost, LaneCapacity: 1000, LaneHighWater: 250,
+			}}}},
+			Sources: []source.Status{{State: source.Live}, {State: source.Waiting}},
+		}
+	}
+	var out bytes.Buffer
+	v := &recordView{line: cli.NewStatus(&out), lines: true, dir: "day1"}
+	v.show(snapshot(100*time.Millisecond, 100, 1024, 0))
+	v.show(snapshot(500*time.Millisecond, 300, 2048, 0)) // too soon for another line
+	v.show(snapshot(1100*time.Millisecond, 1100, 1024*1025, 7))
+	s := snapshot(2100*time.Millisecond, 1100, 1024*1025, 7)
+	s.Draining = true
+	v.show(s)
+	want := `recording 2 sources into day1; Ctrl-C ends it
+100ms  1k/s  10 KiB/s  100 records  1.0 KiB  ring high 25%  dropped 0  lag 3ms  1 of 2 not connected
+1.1s  1k/s  1.0 MiB/s  1,100 records  1.0 MiB  ring high 25%  dropped 7  lag 3ms  1 of 2 not connected
+2.1s  0/s  0 B/s  1,100 records  1.0 MiB  ring high 25%  dropped 7  lag 3ms  1 of 2 not connected  draining
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+	out.Reset()
+	quiet := &recordView{line: cli.NewStatus(&out), dir: "day1"}
+	quiet.show(snapshot(time.Second, 1, 1, 0))
+	if out.String() != "recording 2 sources into day1; Ctrl-C ends it\n" {
+		t.Errorf("no terminal and no --status: %q", out.String())
+	}
+}
+
+func TestPrintRecordReport(t *testing.T) {
+	r := &capture.Report{
+		Dir: "day1", Elapsed: 2 * time.Second, Records: 2000, Bytes: 1 << 20, Lost: 3, LostBytes: 30, Gaps: 1, FileBytes: 2 << 20, Segments: 1,
+		MaxLag: 12 * time.Millisecond, NotWritten: 5,
+		Streams: []capture.Stream{
+			{Name: "a", Records: 1500, Bytes: 1 << 19, Ring: 1000, HighWater: 500, Connections: 2, Gaps: 1},
+			{Name: "long name", Records: 500, Bytes: 1 << 19, Lost: 3, Ring: 1000, HighWater: 1000, Connections: 1},
+		},
+	}
+	var out bytes.Buffer
+	printRecordReport(&out, r)
+	want := `recorded 2,000 records, 1.0 MiB in 2s (1k/s, 512 KiB/s) into day1
+STREAM     RECORDS  BYTES    LOST  GAPS  RING HIGH  CONNECTIONS
+a          1,500    512 KiB  0     1     50%        2
+long name  500      512 KiB  3     0     100%       1
+lost: 3 records (30 B) and 1 gap of unknown size; the archive says which
+wrote 2.0 MiB in 1 segment; longest wait until durable 12ms
+NOT WRITTEN: 5 records that had come
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestReadHeaders(t *testing.T) {
+	for _, tc := range []struct{ name, text, err string }{
+		{"good", "A: b\n# c\n\nX-Y:z:w\n", ""},
+		{"no colon", "A b", `line 1 is not "Name: value"`},
+		{"bad name", "A B: c", `"A B" is not a header name`},
+		{"empty name", ": c", "is not a header name"},
+		{"handshake", "\nupgrade: x", "line 2: header Upgrade belongs to the handshake"},
+		{"extensions", "sec-websocket-extensions: x", "belongs to the handshake"},
+		{"control characters", "A: b\x00hush", "control characters"},
+		{"too long", "A: " + strings.Repeat("x", 70_000), "token too long"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := http.Header{}
+			err := addHeaderLines(h, []byte(tc.text))
+			if tc.err == "" {
+				if err != nil || h.Get("A") != "b" || h.Get("X-Y") != "z:w" {
+					t.Errorf("%v, %v", h, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "hush") {
+				t.Errorf("%v, want %q", err, tc.err)
+			}
+		})
+	}
+}
