@@ -288,7 +288,8 @@ func (r *Reader) atGap(bad string) (again bool, err error) {
 		return false, err
 	}
 	v := &r.view
-	if v.end > before {
+	if v.end != before { // more, or the end is known now, or a torn tail has been cut
+		r.tries = 0
 		return true, nil
 	}
 	if end, finished := v.finish(r.w.hdr.basePos); finished && bad == atEnd && v.end >= end {
@@ -334,11 +335,8 @@ func (r *Reader) leave(end int64) (again bool, err error) {
 // doubt handles a place where a whole block should be and is not. It is read again before anything is said about it, and once more after
 // evidence against it was found: the writer may have written it meanwhile.
 func (r *Reader) doubt(bad string) (again bool, err error) {
-	if r.triesAt != r.w.off {
-		r.triesAt, r.tries = r.w.off, 0
-	}
-	r.tries++
-	if r.tries == 1 {
+	if r.triesAt != r.w.off || r.tries == 0 {
+		r.triesAt, r.tries, r.suspect = r.w.off, 1, false
 		return true, nil
 	}
 	v := &r.view
@@ -350,7 +348,8 @@ func (r *Reader) doubt(bad string) (again bool, err error) {
 		return false, err
 	}
 	if t.verdict == Corrupt {
-		if r.tries <= 2 {
+		if !r.suspect {
+			r.suspect = true
 			return true, nil
 		}
 		return false, t.corruption(r.segs[r.i].name)

@@ -46,8 +46,9 @@ type Reader struct {
 	unscanned int64 // definitions before this offset of the current segment have not been read, because a seek went past them
 
 	stop    uint64 // log position where a reader that does not follow stops
-	tries   int    // at the place where no whole block is
+	tries   int    // at the place where no whole block is: 0 or 1
 	triesAt int64  // that place
+	suspect bool   // something says that a whole block was there
 	judged  int64  // size of the file at the last judgement of a torn tail
 	err     error  // final
 	torn    *TornError

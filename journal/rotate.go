@@ -83,7 +83,7 @@ func (w *Writer) begin(next *nextSegment, hdr segmentHeader) error {
 	s.kick = make(chan struct{}, 1)
 	s.cur, s.curSynced, s.number, s.segments = seg, true, seg.hdr.number, 1
 	s.writtenPos, s.writtenSeq, s.writtenOff = seg.pos(), seg.nextSeq, seg.off
-	s.durablePos, s.durableSeq, s.snapPos = seg.pos(), seg.nextSeq, seg.pos()
+	s.durablePos, s.durableSeq, s.syncedPos, s.snapPos = seg.pos(), seg.nextSeq, seg.pos(), seg.pos()
 	s.startPos, s.startSeq = seg.pos(), seg.nextSeq
 	w.durablePos.Store(seg.pos())
 	w.seg, w.begun = seg, time.Now()
@@ -136,41 +136,41 @@ func (w *Writer) fillNext(next *nextSegment, hdr segmentHeader) (*segment, error
 	hdr.uuid, hdr.epoch, hdr.salt = w.uuid, w.epoch, next.salt
 	hdr.predPos, hdr.predSeq = hdr.basePos, hdr.baseSeq
 	hdr.created, hdr.maxBlock = now.UnixNano(), uint32(w.opts.MaxBlock)
-	w.scratch = append(w.scratch[:0], make([]byte, segmentHeaderLen)...)
-	hdr.encode(w.scratch)
+	w.opening = append(w.opening[:0], make([]byte, segmentHeaderLen)...)
+	hdr.encode(w.opening)
 	seg := newSegment(next.file, segmentName(hdr.baseSeq, hdr.epoch), hdr)
 	w.appendTable(seg, now.UnixNano())
-	if _, err := next.file.WriteAt(w.scratch, 0); err != nil {
+	if _, err := next.file.WriteAt(w.opening, 0); err != nil {
 		return nil, err
 	}
 	return seg, nil
 }
 
-// appendTable appends the blocks of the stream table to w.scratch, which holds the segment's header: every stream there is, so that each
+// appendTable appends the blocks of the stream table to w.opening, which holds the segment's header: every stream there is, so that each
 // file can be understood alone. There is at least one block, and the last one is marked, so that a table cut short is known for one.
 func (w *Writer) appendTable(seg *segment, now int64) {
 	id := 0
 	for end := false; !end; {
-		start := len(w.scratch)
-		w.scratch = append(w.scratch, make([]byte, blockHeaderLen)...)
+		start := len(w.opening)
+		w.opening = append(w.opening, make([]byte, blockHeaderLen)...)
 		info := newFrameInfo()
 		for ; id < len(w.streams); id++ {
 			name := w.streams[id]
-			if len(w.scratch)-start-blockHeaderLen+FrameLen(1+len(name)) > w.opts.MaxBlock {
+			if len(w.opening)-start-blockHeaderLen+FrameLen(1+len(name)) > w.opts.MaxBlock {
 				break
 			}
-			w.scratch = AppendFrame(w.scratch, Record{Time: now, Kind: KindStream, Stream: uint16(id + 1), Payload: appendStream(nil, name)})
+			w.opening = AppendFrame(w.opening, Record{Time: now, Kind: KindStream, Stream: uint16(id + 1), Payload: appendStream(nil, name)})
 		}
 		flags := uint16(blockControlOnly | blockTable)
 		if end = id == len(w.streams); end {
 			flags |= blockTableEnd
 		}
-		frames := w.scratch[start+blockHeaderLen:]
+		frames := w.opening[start+blockHeaderLen:]
 		if len(frames) == 0 {
 			flags |= blockSyncMark
 		}
 		h := seg.blockFor(frames, &info, flags, w.durablePos.Load())
-		h.encode(w.scratch[start:], seg.seed)
+		h.encode(w.opening[start:], seg.seed)
 		seg.note(&h, &info)
 	}
 }

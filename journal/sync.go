@@ -29,6 +29,7 @@ type syncState struct {
 	writtenSeq uint64
 	writtenOff int64
 	lastTime   int64
+	syncedPos  uint64 // durable, and HEAD says so or is about to
 	durablePos uint64
 	durableSeq uint64
 
@@ -150,7 +151,7 @@ func (w *Writer) writeHead() error {
 	s := &w.sync
 	s.mu.Lock()
 	h := head{
-		epoch: w.epoch, segment: s.number, writtenPos: s.writtenPos, durablePos: s.durablePos,
+		epoch: w.epoch, segment: s.number, writtenPos: s.writtenPos, durablePos: s.syncedPos,
 		nextSeq: s.writtenSeq, lastTime: s.lastTime, heartbeat: time.Now().UnixNano(),
 	}
 	s.mu.Unlock()
@@ -262,16 +263,20 @@ func (w *Writer) timedSync(seg *segment, sync func() error) bool {
 	return err == nil
 }
 
-// advance moves the durable watermark and tells everybody. also runs under the lock.
+// advance moves the durable watermark and tells everybody: readers, by HEAD, before those who wait, so that what is acknowledged can be
+// read as durable. also runs under the lock.
 func (w *Writer) advance(pos, seq uint64, also func()) {
 	s := &w.sync
+	s.mu.Lock()
+	s.syncedPos = max(s.syncedPos, pos)
+	s.mu.Unlock()
+	_ = w.writeHead() // a failure is kept for every caller
 	s.mu.Lock()
 	s.durablePos, s.durableSeq = max(s.durablePos, pos), max(s.durableSeq, seq)
 	w.durablePos.Store(s.durablePos)
 	also()
 	s.wake()
 	s.mu.Unlock()
-	_ = w.writeHead() // a failure is kept for every caller
 }
 
 // sealOld syncs the segment that rotation has left behind, seals and closes it. Two syncs: the data must be durable before a footer can be.

@@ -37,7 +37,8 @@ type Writer struct {
 	header   [blockHeaderLen]byte
 	bufs     [2][]byte // header and frames of the block being written, for WritevAt
 	cuts     []cut     // scratch of AppendFrames
-	scratch  []byte    // one frame, or the beginning of a segment
+	scratch  []byte    // one frame, being appended
+	opening  []byte    // the beginning of a segment: header and stream table
 	lastTime int64     // latest data record of the archive since Open
 	closing  bool
 
