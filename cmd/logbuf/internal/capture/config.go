@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"math"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
@@ -48,7 +49,7 @@ func (c *Config) withDefaults() Config {
 // memory is what the lanes of all sources take together, in bytes, with room for
 // the rounding up.
 func (c *Config) memory() int {
-	return max(recorder.DefaultMemoryLimit, 2*c.Lane*len(c.Specs))
+	return int(min(max(recorder.DefaultMemoryLimit, 2*int64(c.Lane)*int64(len(c.Specs))), math.MaxInt))
 }
 
 func (c *Config) overload(s source.Spec) recorder.Overload {

@@ -358,7 +358,7 @@ func TestCannotBegin(t *testing.T) {
 	}{
 		{"a file", file, 0, nil, file},
 		{"locked", locked, 0, journal.ErrLocked, locked},
-		{"a ring beyond the limits", t.TempDir(), 2 << 30, nil, "LaneSize"},
+		{"a ring beyond the limits", t.TempDir(), 1<<30 + 1, nil, "LaneSize"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			rep, err := Run(t.Context(), &Config{Dir: tc.dir, Lane: tc.lane, Specs: specs(t, "-"), Source: source.Options{Stdin: strings.NewReader("x\n")}})
