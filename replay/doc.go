@@ -7,7 +7,8 @@
 //
 // where T0 is when the first record was delivered. A record that is delivered late does not move the records after it, so a replay does
 // not drift: an hour of records takes an hour at speed 1, whatever each wake-up costs. A sink that cannot keep up for a while is given what
-// is overdue without pauses until the schedule is met again; [Report] says how late records were.
+// is overdue without pauses until the schedule is met again; [Report] says how late records were. Between bursts expect half a millisecond:
+// Run sleeps on a timer of the runtime, which on Linux wakes up to a millisecond after its time, and it does not spin.
 //
 // Three things bend the schedule. A pause longer than Options.MaxGap is shortened to it. A clock that was stepped back while recording
 // would make the rest of the replay overdue; the schedule is moved instead, so that recording goes on where it was. Small steps back between
