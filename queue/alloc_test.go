@@ -1,0 +1,74 @@
+package queue
+
+import "testing"
+
+// No call on a hot path allocates.
+func TestNoAllocations(t *testing.T) {
+	rec := make([]byte, 40)
+	encode := func(dst []byte) ([]byte, error) { return append(dst, rec...), nil }
+	sink := func(typ int32, rec []byte) {}
+	claim := func(w writer) Claim { return must(w.TryClaimTyped(3, 40)) }
+	writes := []struct {
+		name string
+		fn   func(w writer)
+		pool bool // uses sync.Pool, which drops things on purpose under the race detector
+	}{
+		{"Write", func(w writer) { w.Write(rec) }, false},
+		{"WriteTyped", func(w writer) { w.WriteTyped(2, rec) }, false},
+		{"TryClaim, Commit", func(w writer) { claim(w).Commit() }, false},
+		{"TryClaim, CommitN", func(w writer) { claim(w).CommitN(7) }, false},
+		{"TryClaim, Bytes, Commit, Abort", func(w writer) {
+			c := claim(w)
+			defer c.Abort()
+			copy(c.Bytes(), rec)
+			c.Commit()
+		}, false},
+		{"TryClaim, Abort", func(w writer) { claim(w).Abort() }, false},
+		{"Append", func(w writer) { w.Append(100, encode) }, true},
+		{"ErrTooLarge", func(w writer) { w.TryClaim(1 << 20) }, false},
+		{"Stats, Position, Capacity", func(w writer) { w.Stats(); w.Position(); w.Capacity() }, false},
+	}
+	reads := []struct {
+		name string
+		fn   func(r reader)
+	}{
+		{"Next", func(r reader) { r.Next(); r.Type() }},
+		{"Next, Release", func(r reader) { r.Next(); r.Release() }},
+		{"Drain", func(r reader) { r.Drain(10, sink) }},
+		{"Peek, ReleaseTo", func(r reader) {
+			if s := r.Peek(1000); s.Records() > 0 {
+				_ = s.Frames()
+				r.ReleaseTo(s.End())
+			}
+		}},
+	}
+	check := func(t *testing.T, w writer, r reader) {
+		for _, wr := range writes {
+			for _, rd := range reads {
+				if wr.pool && raceEnabled {
+					continue
+				}
+				if n := testing.AllocsPerRun(200, func() { wr.fn(w); rd.fn(r) }); n != 0 {
+					t.Errorf("%s and %s: %v allocations", wr.name, rd.name, n)
+				}
+			}
+		}
+		if n := testing.AllocsPerRun(200, func() { // full
+			for w.WriteTyped(1, rec) == nil {
+			}
+			r.Drain(1<<20, sink)
+		}); n != 0 {
+			t.Errorf("filling up: %v allocations", n)
+		}
+	}
+	forKinds(t, func(t *testing.T, shared bool) {
+		w, c := newRingAt(t, shared, 1024, 0)
+		check(t, w, c)
+	})
+	t.Run("FanIn", func(t *testing.T) {
+		f := must(NewFanIn(1024))
+		p := must(f.NewProducer())
+		must(f.NewProducer())
+		check(t, p, f)
+	})
+}
