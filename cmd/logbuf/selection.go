@@ -46,11 +46,6 @@ func (s *selection) narrow(opts *journal.ReaderOptions) {
 	opts.FromSeq, opts.FromTime = s.fromSeq, s.from.Nanos
 }
 
-// everything tells whether no bound was given.
-func (s *selection) everything() bool {
-	return s.fromSeq == 0 && !s.endSeq && !s.from.Given && !s.to.Given && len(s.streams) == 0
-}
-
 // past tells whether rec and all records after it lie behind the end. Times say nothing about that: lanes are drained
 // one after another, and clocks are stepped.
 func (s *selection) past(rec journal.Record) bool { return s.endSeq && rec.Seq > s.toSeq }

@@ -21,13 +21,15 @@ func newExitCodesTopic() *cobra.Command {
 
 const formatsLong = `Output formats of cat, tail and replay (--format):
 
-text  One line per record: sequence, time, stream, direction and kind, size in
-      bytes, payload.
-          42  2026-11-21T09:30:00.123456789Z  trades  <text  27  {"px":101.5}
-      '<' came in, '>' went out. Payloads that are UTF-8 are shown as they are,
+text  One line per record: sequence, time, stream, kind, size in bytes, payload.
+          42  2026-11-21T09:30:00.123456789Z  trades  <text       27  {"px":101.5}
+      The kind is the WebSocket opcode where there is one, else data or user-N.
+      '<' came in, '>' went out; + more fragments follow, ~ compressed as it was
+      received, ! cut by a limit. Payloads that are UTF-8 are shown as they are,
       with control characters escaped; others are quoted with \x escapes. A line
       is safe on a terminal, and for eyes: programs read json or raw.
-      Lines that begin with '*' are no data: losses, clock steps, marks, closes.
+      Lines with a * for the number are no data: stream definitions, losses,
+      marks, closes.
 
 json  One object per line. Data:
         seq        sequence number            time       RFC 3339, UTC
@@ -39,9 +41,10 @@ json  One object per line. Data:
         size       payload bytes
         payload    a string, when the payload is valid UTF-8; otherwise
         payload_base64
-      Control records have kind "stream", "loss", "clock", "mark" or "close", and
-      the seq of the data record that comes next. A loss carries an object "loss":
-      first (ordinal in its stream), records, bytes, from, to, reason.
+      Control records have kind "stream", "loss", "mark", "close" or another name,
+      and the seq of the data record that comes next. A loss carries an object
+      "loss": first (ordinal in its stream), records, bytes, from, to, reason; a
+      mark its "text"; what this build does not know comes as payload_base64.
 
 hex   A line that begins with '#', then the payload as 'hexdump -C' shows it.
 
