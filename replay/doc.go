@@ -10,7 +10,7 @@
 // is overdue without pauses until the schedule is met again; [Report] says how late records were. Between bursts expect half a millisecond:
 // Run sleeps on a timer of the runtime, which on Linux wakes up to a millisecond after its time, and it does not spin.
 //
-// Three things bend the schedule. A pause longer than Options.MaxGap is shortened to it. A clock that was stepped back while recording
+// Two things bend the schedule. A pause longer than Options.MaxGap is shortened to it. A clock that was stepped back while recording
 // would make the rest of the replay overdue; the schedule is moved instead, so that recording goes on where it was. Small steps back between
 // streams are no clock steps: a recorder drains its lanes one after another, so neighbours in the journal can be out of order in
 // time by the length of a drain. Such records are delivered at once, in journal order.
