@@ -78,7 +78,7 @@ func startReading(t *testing.T, stdin *os.File, env []string, args ...string) *p
 		t.Fatal(err)
 	}
 	p := &process{Cmd: exec.Command(name, args...)}
-	p.Env = append(os.Environ(), env...)
+	p.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), env...)
 	p.Stderr, p.Stdout = p, &p.stdout
 	if stdin != nil {
 		p.Stdin = stdin
