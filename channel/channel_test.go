@@ -408,6 +408,41 @@ func TestAbortWakes(t *testing.T) {
 	})
 }
 
+// The padding before a record that has to wait for the front of the ring is
+// there for the receiver to step over, asleep or not: nothing else makes room.
+func TestRecordOverHalfTheRing(t *testing.T) {
+	each(t, func(t *testing.T, shared bool, _ Strategy) {
+		synctest.Test(t, func(t *testing.T) {
+			tx, rx := open(t, shared, 64, Park)
+			claims := func(rec []byte) error {
+				c, err := tx.TryClaim(len(rec))
+				if err == nil {
+					c.Commit()
+				}
+				return err
+			}
+			tries := []func([]byte) error{tx.TrySend, tx.Send, claims}
+			go func() {
+				defer tx.Close()
+				for i := range 6 {
+					synctest.Wait() // the receiver sleeps
+					rec := make([]byte, 40-i%2*24)
+					err := tries[i%3](rec)
+					for n := 0; err == queue.ErrFull && n < 10; n++ {
+						synctest.Wait()
+						err = tries[i%3](rec)
+					}
+					if err != nil {
+						t.Errorf("record %d: %v", i, err)
+					}
+				}
+			}()
+			for range rx.Records(t.Context()) {
+			}
+		})
+	}, Park)
+}
+
 func TestCloseWakesAParkedReceiver(t *testing.T) {
 	each(t, func(t *testing.T, shared bool, _ Strategy) {
 		synctest.Test(t, func(t *testing.T) {

@@ -78,7 +78,9 @@ func (r *Receiver) TryRecv() (rec []byte, ok bool) {
 }
 
 // Wait returns nil as soon as there is something to receive or drain. Its
-// errors are Recv's. What was received before stays valid.
+// errors are Recv's. What was received before stays valid, and so its space
+// stays taken: before a Wait for a record that may not fit beside the last one,
+// call Release (Drain does).
 func (r *Receiver) Wait(ctx context.Context) error {
 	if err := r.check(ctx.Done(), ctx.Err); err != nil {
 		return err
@@ -165,14 +167,14 @@ const (
 // await returns nil when a record is ready, io.EOF at the end, and otherwise
 // what ended the wait: cause() for done, os.ErrDeadlineExceeded for alarm.
 func (r *Receiver) await(done <-chan struct{}, alarm <-chan time.Time, cause func() error) error {
-	spins, yields := waitSpins, waitYields
+	spins, yields := int64(waitSpins), int64(waitYields)
 	if step.Exploring {
 		spins, yields = 0, 0
 	}
 	if r.procs == 1 {
 		spins = 0 // a spinner would keep the senders from running
 	}
-	for i := 0; ; i++ {
+	for i := int64(0); ; i++ { // an int overflows on 32 bits within a minute of Spin, and below spins nobody asks done
 		if over, err := r.look(); over {
 			return err
 		}

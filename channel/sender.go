@@ -25,7 +25,7 @@ func (s *Sender) TrySend(rec []byte) error {
 		return ErrClosed
 	}
 	if _, err := s.ring.Write(rec); err != nil {
-		return failed(err)
+		return s.core.failed(err)
 	}
 	s.core.wake()
 	return nil
@@ -49,7 +49,7 @@ func (s *Sender) TryClaimTyped(typ int32, n int) (Claim, error) {
 	}
 	c, err := s.ring.TryClaimTyped(typ, n)
 	if err != nil {
-		return Claim{}, failed(err)
+		return Claim{}, s.core.failed(err)
 	}
 	return Claim{claim: c, core: s.core}, nil
 }
@@ -78,9 +78,14 @@ func (s *Sender) Close() error {
 	return nil
 }
 
-// failed gives a ring's error this package's name where it has one.
-func failed(err error) error {
-	if errors.Is(err, queue.ErrClosed) {
+// failed gives a ring's error this package's name where it has one. A full
+// ring may have got padding, which a sleeping receiver has to step over before
+// there is room at the front.
+func (c *core) failed(err error) error {
+	switch {
+	case errors.Is(err, queue.ErrFull):
+		c.wake()
+	case errors.Is(err, queue.ErrClosed):
 		return ErrClosed
 	}
 	return err

@@ -45,7 +45,7 @@ func (s *SharedSender) TrySend(rec []byte) error {
 		return ErrClosed
 	}
 	if _, err := s.ring.Write(rec); err != nil {
-		return failed(err)
+		return s.core.failed(err)
 	}
 	s.core.wake()
 	return nil
@@ -70,7 +70,7 @@ func (s *SharedSender) TryClaimTyped(typ int32, n int) (Claim, error) {
 	}
 	c, err := s.ring.TryClaimTyped(typ, n)
 	if err != nil {
-		return Claim{}, failed(err)
+		return Claim{}, s.core.failed(err)
 	}
 	return Claim{claim: c, core: s.core}, nil
 }
