@@ -118,7 +118,7 @@ func TestSyncFailureIsSticky(t *testing.T) {
 			}
 			var once sync.Once
 			fault.SetHook(func(_ int, op vfs.Op) (v vfs.Verdict) {
-				if op.Kind == vfs.OpSync && strings.HasSuffix(op.Name, "tmp") { // the segment keeps the name it was opened with
+				if op.Kind == vfs.OpSync && strings.HasSuffix(op.Name, segmentExt) {
 					once.Do(func() { v.Err = syscall.EIO })
 				}
 				return v
@@ -423,22 +423,13 @@ func TestOrderOfOperations(t *testing.T) {
 	fault := vfs.NewFault(nil)
 	fault.Record()
 	dir := filepath.Join(t.TempDir(), "a")
-	w := mustOpen(t, dir, &Options{FS: fault})
-	var kinds []string
-	for _, op := range fault.Ops() {
-		kinds = append(kinds, string(op.Kind)+" "+op.Name)
-	}
-	got := strings.Join(kinds, ", ")
-	seg := segmentName(0, 1)
-	for _, want := range []string{
-		"mkdir a, syncdir " + filepath.Base(filepath.Dir(dir)),
-		"write next.tmp, sync next.tmp, rename " + seg + ", syncdir a",
-		"create HEAD, truncate HEAD, write HEAD, sync HEAD, syncdir a",
-	} {
-		if !strings.Contains(got, want) {
-			t.Errorf("open does not do %q:\n%s", want, got)
-		}
-	}
+	w := mustOpen(t, dir, &Options{FS: fault, Sync: SyncBatch})
+	seg, seg2 := segmentName(0, 1), segmentName(5, 1)
+	checkOrder(t, fault.Ops(), "open", []string{
+		"mkdir a", "syncdir done " + filepath.Base(filepath.Dir(dir)),
+		"write next.tmp", "synced next.tmp", "rename " + seg, "syncdir done a",
+		"create HEAD", "write HEAD", "synced HEAD", "syncdir done a",
+	})
 	fill(t, w, 5, 5)
 	fault.Record()
 	w.forceRotate(t)
@@ -446,19 +437,128 @@ func TestOrderOfOperations(t *testing.T) {
 	if err := w.WaitDurable(t.Context(), 9); err != nil {
 		t.Fatal(err)
 	}
-	// Behind the rename: the old data, its footer, the footer's sync; then the new file, the directory; only then may HEAD say so.
-	var steps []string
-	renamed := false
-	for _, op := range fault.Ops() {
-		renamed = renamed || op.Kind == vfs.OpRename
-		if renamed && (op.Kind == vfs.OpSync || op.Kind == vfs.OpSyncDir) {
-			steps = append(steps, string(op.Kind))
+	checkOrder(t, fault.Ops(), "rotation", []string{
+		"write " + seg, "write next.tmp", "rename " + seg2, "synced " + seg, "write " + seg, "synced " + seg, "synced " + seg2, "syncdir done a", "write HEAD",
+	})
+	fault.Record()
+	mustClose(t, w)
+	checkOrder(t, fault.Ops(), "close", []string{
+		"write " + seg2, "synced " + seg2, "write " + seg2, "synced " + seg2, "write HEAD", "synced HEAD",
+	})
+}
+
+// checkOrder checks that the steps are among the operations, in that order.
+func checkOrder(t *testing.T, ops []vfs.Op, what string, steps []string) {
+	t.Helper()
+	var got []string
+	left := steps
+	for _, op := range ops {
+		s := string(op.Kind) + " " + op.Name
+		got = append(got, s)
+		if len(left) > 0 && s == left[0] {
+			left = left[1:]
 		}
 	}
-	if got := strings.Join(steps, " "); !strings.HasPrefix(got, "sync sync sync syncdir") {
-		t.Errorf("syncs after a rotation: %s", got)
+	if len(left) > 0 {
+		t.Errorf("%s: %q is missing, or out of order, in:\n%s", what, left[0], strings.Join(got, "\n"))
 	}
-	mustClose(t, w)
+}
+
+// Whatever position HEAD or a block header calls durable has been written and then synced, in a file whose name has been synced, and so has
+// all before it.
+func TestDurableClaimsAreTrue(t *testing.T) {
+	for _, policy := range []Sync{SyncInterval, SyncBatch, SyncNone} {
+		t.Run(policy.String(), func(t *testing.T) {
+			fault := vfs.NewFault(vfs.NewMem())
+			fault.Record()
+			w := mustOpen(t, memDir, &Options{FS: fault, Sync: policy, SyncEvery: time.Millisecond, SegmentSize: minSegmentSize, MaxBlock: minMaxBlock})
+			for i := range 400 {
+				fill(t, w, 20, 10)
+				if i%50 == 0 {
+					if err := w.WaitDurable(t.Context(), w.NextSeq()-1); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			mustClose(t, w)
+			if segments := w.Stats().Segments; segments < 3 {
+				t.Errorf("%d segments: says little", segments)
+			}
+			checkClaims(t, fault.Ops())
+		})
+	}
+}
+
+// claimFile is what the operations so far say about a file.
+type claimFile struct {
+	base                   uint64
+	written, begun, synced int64 // ends of: the writes; those when a sync began; those when one succeeded
+	renamed, named         bool
+}
+
+func checkClaims(t *testing.T, ops []vfs.Op) {
+	files := make(map[string]*claimFile)
+	var order []*claimFile
+	claims := 0
+	for i, op := range ops {
+		f := files[op.Name]
+		switch op.Kind {
+		case vfs.OpCreate:
+			files[op.Name] = &claimFile{}
+		case vfs.OpRename:
+			f = files[op.Old]
+			files[op.Name], f.renamed = f, true
+			order = append(order, f)
+		case vfs.OpWrite:
+			if op.Name == headName {
+				claims++
+				checkClaim(t, i, order, le.Uint64([]byte(op.Data)[32:]))
+				continue
+			}
+			if op.Off == 0 {
+				f.base = le.Uint64([]byte(op.Data)[56:])
+			}
+			if strings.HasPrefix(op.Data, "LBB1") {
+				claims++
+				checkClaim(t, i, order, le.Uint64([]byte(op.Data)[32:]))
+			}
+			f.written = max(f.written, op.Off+int64(op.Len))
+		case vfs.OpSync:
+			if f != nil {
+				f.begun = f.written
+			}
+		case vfs.OpSynced:
+			if f != nil {
+				f.synced = f.begun
+			}
+		case vfs.OpDirSync:
+			for _, f := range order {
+				f.named = f.named || f.renamed
+			}
+		}
+	}
+	if claims < 100 {
+		t.Errorf("%d claims: says little", claims)
+	}
+}
+
+func checkClaim(t *testing.T, i int, order []*claimFile, pos uint64) {
+	t.Helper()
+	for k, f := range order {
+		end := f.base + uint64(f.synced)
+		if k+1 < len(order) {
+			end = min(end, order[k+1].base) // behind it is the footer
+		}
+		if pos <= f.base {
+			return
+		}
+		if pos <= end && f.named {
+			return
+		}
+		if k+1 == len(order) || end < order[k+1].base {
+			t.Fatalf("operation %d calls position %d durable; file %d of %d is synced to %d, named %v", i, pos, k, len(order), end, f.named)
+		}
+	}
 }
 
 func TestRotationDoesNotWaitForCreation(t *testing.T) {

@@ -1,7 +1,6 @@
 package vfs
 
 import (
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,8 +17,10 @@ const (
 	OpCreate   OpKind = "create" // OpenFile with O_CREATE
 	OpWrite    OpKind = "write"
 	OpTruncate OpKind = "truncate"
-	OpSync     OpKind = "sync" // of data, or of data and metadata
+	OpSync     OpKind = "sync"   // of data, or of data and metadata
+	OpSynced   OpKind = "synced" // a sync has succeeded; not asked about, not counted in Total
 	OpSyncDir  OpKind = "syncdir"
+	OpDirSync  OpKind = "syncdir done" // a sync of a directory has succeeded; likewise
 	OpRename   OpKind = "rename"
 	OpRemove   OpKind = "remove"
 )
@@ -27,10 +28,11 @@ const (
 // Op is one operation.
 type Op struct {
 	Kind OpKind
-	Name string // base name of the file; of the new name for a rename
+	Name string // base name of the file as it is now; of the new name for a rename
 	Old  string // base name before a rename
 	Off  int64  // OpWrite: offset; OpTruncate: size
 	Len  int    // OpWrite: bytes
+	Data string // OpWrite: the first 64 of them, while recording
 }
 
 // Verdict is what a Fault's hook says about an operation.
@@ -51,6 +53,7 @@ type Fault struct {
 	counts map[OpKind]int
 	ops    []Op
 	record bool
+	open   map[*faultFile]bool
 }
 
 var _ FS = (*Fault)(nil)
@@ -60,7 +63,7 @@ func NewFault(base FS) *Fault {
 	if base == nil {
 		base = OS
 	}
-	return &Fault{base: base, counts: make(map[OpKind]int)}
+	return &Fault{base: base, counts: make(map[OpKind]int), open: make(map[*faultFile]bool)}
 }
 
 // SetHook sets the function that is asked before every operation, with its number from 0. nil lets everything pass. The hook must not call
@@ -141,6 +144,15 @@ func (f *Fault) ask(op Op) Verdict {
 	return v
 }
 
+// note records that something has succeeded.
+func (f *Fault) note(kind OpKind, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.record {
+		f.ops = append(f.ops, Op{Kind: kind, Name: filepath.Base(name)})
+	}
+}
+
 // do asks, and then either fails or goes on.
 func (f *Fault) do(op Op, name string, do func() error) error {
 	op.Name = filepath.Base(name)
@@ -171,12 +183,28 @@ func (f *Fault) OpenFile(name string, flag int, perm fs.FileMode) (File, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &faultFile{File: file, fault: f, name: name}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ff := &faultFile{File: file, fault: f, path: name}
+	f.open[ff] = true
+	return ff, nil
 }
 
-// Rename is FS.Rename.
+// Rename is FS.Rename. Files that are open take the new name.
 func (f *Fault) Rename(oldName, newName string) error {
-	return f.do(Op{Kind: OpRename, Old: filepath.Base(oldName)}, newName, func() error { return f.base.Rename(oldName, newName) })
+	return f.do(Op{Kind: OpRename, Old: filepath.Base(oldName)}, newName, func() error {
+		if err := f.base.Rename(oldName, newName); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for ff := range f.open {
+			if ff.path == oldName {
+				ff.path = newName
+			}
+		}
+		return nil
+	})
 }
 
 // Remove is FS.Remove.
@@ -186,7 +214,13 @@ func (f *Fault) Remove(name string) error {
 
 // SyncDir is FS.SyncDir.
 func (f *Fault) SyncDir(name string) error {
-	return f.do(Op{Kind: OpSyncDir}, name, func() error { return f.base.SyncDir(name) })
+	return f.do(Op{Kind: OpSyncDir}, name, func() error {
+		err := f.base.SyncDir(name)
+		if err == nil {
+			f.note(OpDirSync, name)
+		}
+		return err
+	})
 }
 
 // ReadDir is FS.ReadDir.
@@ -204,7 +238,20 @@ func (f *Fault) Locked(name string) bool { return f.base.Locked(name) }
 type faultFile struct {
 	File
 	fault *Fault
-	name  string // a file keeps the name it was opened with; a rename does not change it
+	path  string // as it is now; under fault.mu
+}
+
+func (f *faultFile) name() string {
+	f.fault.mu.Lock()
+	defer f.fault.mu.Unlock()
+	return f.path
+}
+
+func (f *faultFile) Close() error {
+	f.fault.mu.Lock()
+	delete(f.fault.open, f)
+	f.fault.mu.Unlock()
+	return f.File.Close()
 }
 
 func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
@@ -213,11 +260,12 @@ func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
 }
 
 func (f *faultFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
-	total := 0
+	op := Op{Kind: OpWrite, Name: filepath.Base(f.name()), Off: off}
 	for _, b := range bufs {
-		total += len(b)
+		op.Len += len(b)
+		op.Data += string(b[:min(len(b), 64-len(op.Data))])
 	}
-	v := f.fault.ask(Op{Kind: OpWrite, Name: filepath.Base(f.name), Off: off, Len: total})
+	v := f.fault.ask(op)
 	if v.Err == nil {
 		return f.File.WritevAt(bufs, off)
 	}
@@ -233,19 +281,22 @@ func (f *faultFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
 			return done, err
 		}
 	}
-	return done, &fs.PathError{Op: "write", Path: f.name, Err: v.Err}
+	return done, &fs.PathError{Op: "write", Path: f.name(), Err: v.Err}
 }
 
 func (f *faultFile) Truncate(size int64) error {
-	return f.fault.do(Op{Kind: OpTruncate, Off: size}, f.name, func() error { return f.File.Truncate(size) })
+	return f.fault.do(Op{Kind: OpTruncate, Off: size}, f.name(), func() error { return f.File.Truncate(size) })
 }
 
-func (f *faultFile) Sync() error {
-	return f.fault.do(Op{Kind: OpSync}, f.name, f.File.Sync)
-}
+func (f *faultFile) Sync() error     { return f.sync(f.File.Sync) }
+func (f *faultFile) SyncData() error { return f.sync(f.File.SyncData) }
 
-func (f *faultFile) SyncData() error {
-	return f.fault.do(Op{Kind: OpSync}, f.name, f.File.SyncData)
+func (f *faultFile) sync(do func() error) error {
+	return f.fault.do(Op{Kind: OpSync}, f.name(), func() error {
+		err := do()
+		if err == nil {
+			f.fault.note(OpSynced, f.name())
+		}
+		return err
+	})
 }
-
-var _ io.WriterAt = (*faultFile)(nil)
