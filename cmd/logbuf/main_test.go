@@ -21,6 +21,7 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       os.Getenv("LOGBUF_UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
+			env.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // under -race each process would sleep a second at its end
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
