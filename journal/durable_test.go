@@ -418,6 +418,49 @@ func TestOpenRefusesCorruption(t *testing.T) {
 	mustClose(t, w)
 }
 
+// A full disk: what does not fit is cut off again, what was written before can still be made durable, and the error says which is which.
+func TestFullDisk(t *testing.T) {
+	mem := vfs.NewMem()
+	fault := vfs.NewFault(mem)
+	w := mustOpen(t, memDir, &Options{FS: fault, Sync: SyncNone})
+	fill(t, w, 10, 5)
+	if err := w.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, w, 7, 7)
+	fault.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
+		if op.Kind == vfs.OpWrite && op.Len > headLen {
+			return vfs.Verdict{Err: syscall.ENOSPC, Short: 100}
+		}
+		return vfs.Verdict{}
+	})
+	_, err := w.AppendFrames(frameBuf(17, 3), 3)
+	var we *WriteError
+	if !errors.As(err, &we) || !errors.Is(err, syscall.ENOSPC) || we.Op != "write" || we.FirstSeq != 10 || we.LastSeq != 16 || we.Offset <= segmentHeaderLen {
+		t.Fatalf("AppendFrames: %v", err)
+	}
+	crashed := mem.Clone()
+	if rep, err := Verify(memDir, &VerifyOptions{FS: crashed}); err != nil || rep.Verdict != Clean || rep.NextSeq != 17 {
+		t.Errorf("what is there: %+v, %v", rep, err)
+	}
+	if err := w.WaitDurable(t.Context(), 16); err != nil {
+		t.Errorf("what was written before: %v", err)
+	}
+	if err := w.WaitDurable(t.Context(), 17); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "no sequence in doubt") {
+		t.Errorf("what was not written: %v", err)
+	}
+	if _, err := w.Append(Record{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Append after: %v", err)
+	}
+	if err := w.Close(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Close after: %v", err)
+	}
+	w = mustOpen(t, memDir, &Options{FS: mem})
+	fill(t, w, 3, 3)
+	mustClose(t, w)
+	readAll(t, memDir, &ReaderOptions{FS: mem}, 0, 20)
+}
+
 // The order that durability rests on, as seen by the file system.
 func TestOrderOfOperations(t *testing.T) {
 	fault := vfs.NewFault(nil)
@@ -472,6 +515,7 @@ func TestDurableClaimsAreTrue(t *testing.T) {
 			fault := vfs.NewFault(vfs.NewMem())
 			fault.Record()
 			w := mustOpen(t, memDir, &Options{FS: fault, Sync: policy, SyncEvery: time.Millisecond, SegmentSize: minSegmentSize, MaxBlock: minMaxBlock})
+			fault.Slow(300*time.Microsecond, vfs.OpSync, vfs.OpSyncDir) // so that appends and rotations fall into syncs
 			for i := range 400 {
 				fill(t, w, 20, 10)
 				if i%50 == 0 {
