@@ -7,16 +7,11 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/nexus-logbuf/logbuf/internal/vfs"
 	"go.uber.org/goleak"
 )
-
-// osFS is the file system of the operating system.
-var osFS = vfs.OS
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -129,26 +124,6 @@ func checkRecord(t testing.TB, rec Record, seq uint64) {
 	if rec.Seq != seq || rec.Time != want.Time || rec.Kind != want.Kind || rec.Stream != want.Stream || !bytes.Equal(rec.Payload, want.Payload) {
 		t.Fatalf("record is %+v, want %+v", rec, want)
 	}
-}
-
-// copyDir copies an archive at rest.
-func copyDir(t testing.TB, from string) string {
-	t.Helper()
-	to := t.TempDir()
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		b, err := os.ReadFile(filepath.Join(from, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(to, e.Name()), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return to
 }
 
 func segmentFiles(t testing.TB, dir string) []string {
