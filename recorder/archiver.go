@@ -3,6 +3,7 @@ package recorder
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/queue"
@@ -63,6 +64,9 @@ func (a *archiver) sleep() {
 // round visits each lane once and reports whether any of them had something.
 func (a *archiver) round() (worked bool) {
 	a.poll = false
+	if a.rec.late.Load() {
+		a.writeLate()
+	}
 	for _, l := range *a.rec.lanes.Load() {
 		if !l.turn() {
 			continue
@@ -89,7 +93,7 @@ func (a *archiver) visit(l *lane) (worked bool) {
 	if a.rec.opts.Stage {
 		l.out.ReleaseTo(span.End()) // frames is a copy
 	}
-	if !a.write(l, frames, records, losses) {
+	if !a.writeRecords(l, frames, records, losses) {
 		return true
 	}
 	if !a.rec.opts.Stage {
@@ -108,17 +112,26 @@ func (l *lane) batch() int { return min(l.capacity/4, maxBatch) }
 // drained, losses are written when they have waited long enough, and the lane
 // of a closed producer goes.
 func (a *archiver) idle(l *lane) (worked bool) {
-	if pos := l.out.Position(); pos != l.drained.pos.Load() {
+	pos := l.out.Position()
+	if pos != l.drained.pos.Load() {
 		l.drained.publish(pos)
 	}
 	drained := l.out.Drained()
 	switch {
 	case l.losses.pending.Load():
-		if !drained && !l.lossesDue() {
+		// Losses behind pos wait for what lies between: an open claim, or a
+		// record that was committed since the lane looked empty.
+		if drained || l.lossesDue() {
+			a.losses = l.losses.takeBefore(a.losses[:0], pos+1)
+		} else {
+			a.losses = a.losses[:0]
+		}
+		if len(a.losses) == 0 {
 			a.poll = true
 			return false
 		}
-		a.writeLosses(l)
+		l.idleSince = time.Time{}
+		a.writeLosses(l.stream)
 	case drained:
 		a.rec.forget(l)
 	default:
@@ -185,32 +198,39 @@ func (a *archiver) weave(st *stream, frames []byte, start uint64) {
 	a.staged = append(a.staged, frames[done:]...)
 }
 
-// writeLosses writes the losses of a lane that has no records behind them.
-func (a *archiver) writeLosses(l *lane) {
-	l.idleSince = time.Time{}
-	a.losses = l.losses.takeAll(a.losses[:0])
+// writeLosses writes a.losses, which no records of the stream follow yet.
+func (a *archiver) writeLosses(st *stream) {
 	a.staged = a.staged[:0]
 	for _, e := range a.losses {
-		a.staged = e.frame(a.staged, l.stream.id, l.stream.ordinal)
-		l.stream.ordinal += e.records
+		a.staged = e.frame(a.staged, st.id, st.ordinal)
+		st.ordinal += e.records
 	}
 	if len(a.losses) > 0 {
-		a.write(l, a.staged, 0, len(a.losses))
+		a.write(a.staged, len(a.losses))
 	}
 }
 
-// write hands frames to the journal: records of the lane and losses among
-// them. If that fails, the recorder stops for good, and the records that the
-// journal did not take are lost.
-func (a *archiver) write(l *lane, frames []byte, records, losses int) (ok bool) {
+// writeLate writes the losses of lanes that are gone.
+func (a *archiver) writeLate() {
+	r := a.rec
+	r.late.Store(false)
+	r.mu.Lock()
+	streams := slices.Clone(r.streams)
+	r.mu.Unlock()
+	for _, st := range streams {
+		a.losses = st.late.takeAll(a.losses[:0])
+		a.writeLosses(st)
+	}
+}
+
+// writeRecords hands frames to the journal: records of the lane, with losses
+// among them. If that fails, the records that the journal did not take are
+// lost.
+func (a *archiver) writeRecords(l *lane, frames []byte, records, losses int) (ok bool) {
 	before := a.journal.NextSeq()
-	a.rec.writing.Store(time.Now().UnixNano())
-	_, err := a.journal.AppendFrames(frames, records+losses)
-	a.rec.writing.Store(0)
-	if err == nil {
+	if a.write(frames, records+losses) {
 		return true
 	}
-	a.rec.fail(fmt.Errorf("recorder: the archive takes no more records: %w", err))
 	next := a.journal.NextSeq()
 	taken := min(int(next-before), records)
 	part, rest := splitPayload(frames, taken)
@@ -219,4 +239,16 @@ func (a *archiver) write(l *lane, frames []byte, records, losses int) (ok bool) 
 	}
 	l.giveUp(records-taken, rest)
 	return false
+}
+
+// write hands frames to the journal. If that fails, the recorder stops for
+// good.
+func (a *archiver) write(frames []byte, n int) (ok bool) {
+	a.rec.writing.Store(time.Now().UnixNano())
+	_, err := a.journal.AppendFrames(frames, n)
+	a.rec.writing.Store(0)
+	if err != nil {
+		a.rec.fail(fmt.Errorf("recorder: the archive takes no more records: %w", err))
+	}
+	return err == nil
 }

@@ -124,8 +124,12 @@ func TestCommitAfterProducerClose(t *testing.T) {
 			t.Error(err)
 		}
 		mustClose(t, r)
-		if s := p.Stats(); s.Lost != 1 || s.Refused != 1 || len(f.all()) != 0 {
-			t.Errorf("stats %+v, archive %+v", s, f.all())
+		if _, err := p.Write(make([]byte, p.MaxRecord()+1)); !errors.Is(err, ErrClosed) {
+			t.Error("too large, and closed:", err)
+		}
+		got := replay(t, f.all(), 1)
+		if s := p.Stats(); s.Lost != 1 || s.Refused != 2 || got.next != 1 || len(got.losses) != 1 || got.losses[0].Reason != journal.LossClosed {
+			t.Errorf("stats %+v, archive %+v", s, got)
 		}
 	})
 }
@@ -254,6 +258,30 @@ func TestCloseWhileWriteHangs(t *testing.T) {
 				t.Errorf("the archive accounts for %d records, offered %d", got.next, taken+1)
 			}
 		})
+	})
+}
+
+// The error names what was given up although the seal hangs.
+func TestCloseWhileSealHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, release := stalled()
+		f.seal = make(chan struct{})
+		r := startFake(t, f, &Options{LaneSize: 1024})
+		p := mustProducer(t, r, "a", nil)
+		fill(t, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		time.AfterFunc(time.Millisecond, release)
+		err := r.Close(ctx)
+		var lost *NotWrittenError
+		given := p.Stats().Lost - 1
+		if !errors.As(err, &lost) || !strings.Contains(err.Error(), "not sealed") || given == 0 || len(lost.Streams) != 1 || lost.Streams[0] != (StreamLoss{"a", given, 40 * given}) {
+			t.Errorf("%v; %d records were given up", err, given)
+		}
+		close(f.seal)
+		if err := r.Close(t.Context()); !errors.As(err, &lost) || strings.Contains(err.Error(), "not sealed") {
+			t.Error(err)
+		}
 	})
 }
 

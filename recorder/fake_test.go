@@ -21,6 +21,7 @@ type fakeArchive struct {
 	// durable, if set, decides about WaitDurable.
 	durable func(ctx context.Context, seq uint64) error
 	sealErr error
+	seal    chan struct{} // if not nil, Close waits until it is closed
 
 	mu      sync.Mutex
 	appends int
@@ -90,8 +91,11 @@ func (f *fakeArchive) NextSeq() uint64 {
 func (f *fakeArchive) WaitDurable(ctx context.Context, seq uint64) error {
 	f.mu.Lock()
 	f.synced = append(f.synced, seq)
-	next := f.nextSeq
+	next, closed := f.nextSeq, f.closed
 	f.mu.Unlock()
+	if closed {
+		return errors.New("the fake is closed")
+	}
 	if seq >= next {
 		return fmt.Errorf("sequence %d is not written yet, next is %d", seq, next)
 	}
@@ -101,10 +105,23 @@ func (f *fakeArchive) WaitDurable(ctx context.Context, seq uint64) error {
 	return nil
 }
 
+// DurableSeq is 0 until the archive is sealed; durability is WaitDurable's.
+func (f *fakeArchive) DurableSeq() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed && f.sealErr == nil {
+		return f.nextSeq
+	}
+	return 0
+}
+
 func (f *fakeArchive) Stats() journal.Stats        { return journal.Stats{NextSeq: f.NextSeq()} }
 func (f *fakeArchive) Recovered() journal.Recovery { return journal.Recovery{} }
 
 func (f *fakeArchive) Close() error {
+	if f.seal != nil {
+		<-f.seal
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {

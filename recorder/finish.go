@@ -24,8 +24,10 @@ func (a *archiver) finish() {
 	for _, l := range lanes {
 		a.finishLane(l)
 	}
-	sealErr := r.journal.Close()
-	r.closeErr = r.result(sealErr)
+	if r.late.Load() && r.failure.Load() == nil {
+		a.writeLate()
+	}
+	r.closeErr = r.result(r.journal.Close())
 	close(r.done)
 }
 
@@ -41,7 +43,7 @@ func (a *archiver) finishLane(l *lane) {
 		}
 		_, bytes := countFrames(span.Frames())
 		frames, records, losses := a.prepare(l, span)
-		if !a.write(l, frames, records, losses) {
+		if !a.writeRecords(l, frames, records, losses) {
 			a.giveUpSpans(l, l.frozen[i+1:])
 			written = false
 			break
@@ -52,7 +54,8 @@ func (a *archiver) finishLane(l *lane) {
 	}
 	l.frozen = nil
 	if r.failure.Load() == nil {
-		a.writeLosses(l)
+		a.losses = l.losses.takeAll(a.losses[:0])
+		a.writeLosses(l.stream)
 	}
 	if written && r.failure.Load() == nil {
 		l.drained.publish(l.out.Position())
@@ -84,24 +87,13 @@ func (r *Recorder) result(sealErr error) error {
 	err := sealErr
 	if f := r.failure.Load(); f != nil {
 		err = *f
-	} else if err == nil {
-		if cause := r.abort.Load(); cause != nil {
-			err = *cause
-		}
 	}
-	e := &NotWrittenError{Err: err}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, st := range r.streams {
-		if n := st.count.unwritten.Load(); n > 0 {
-			e.Streams = append(e.Streams, StreamLoss{Name: st.name, Records: n, Bytes: st.count.unwrittenBytes.Load()})
-		}
+	lost := r.notWritten()
+	if len(lost) == 0 {
+		return err
 	}
-	if len(e.Streams) > 0 {
-		return e
+	if cause := r.abort.Load(); err == nil && cause != nil {
+		err = *cause
 	}
-	if f := r.failure.Load(); f != nil {
-		return *f
-	}
-	return sealErr
+	return &NotWrittenError{Streams: lost, Err: err}
 }

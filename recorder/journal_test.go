@@ -138,10 +138,10 @@ func TestReopenArchive(t *testing.T) {
 		if err := p.WaitDurable(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.Stats(); got.UndurableRecords != 0 || got.Journal.NextSeq != uint64(10*round+10) {
+		if got := r.Stats(); got.UndurableRecords != 0 || got.Journal.NextSeq != uint64(11*round+10) {
 			t.Errorf("stats behind WaitDurable: %+v", got)
 		}
-		if rec := r.Recovered(); rec.Unclean || rec.NextSeq != uint64(10*round) {
+		if rec := r.Recovered(); rec.Unclean || rec.NextSeq != uint64(11*round) {
 			t.Errorf("recovered %+v", rec)
 		}
 		for _, name := range []string{"", "\xff"} {
@@ -152,13 +152,19 @@ func TestReopenArchive(t *testing.T) {
 		if _, err := Open(dir, nil); !errors.Is(err, journal.ErrLocked) {
 			t.Error("second recorder:", err)
 		}
+		if _, err := p.Write(record(nil, round, 10, 5)); err != nil {
+			t.Fatal(err)
+		}
 		mustClose(t, r)
+		if err := p.WaitDurable(t.Context()); err != nil {
+			t.Error("WaitDurable behind Close:", err)
+		}
 	}
 	records, ids := readAll(t, dir)
 	if len(ids) != 1 {
 		t.Errorf("streams %v", ids)
 	}
-	if got := replay(t, records, ids["a"]); len(got.data) != 30 {
+	if got := replay(t, records, ids["a"]); len(got.data) != 33 {
 		t.Errorf("%d records", len(got.data))
 	}
 }

@@ -91,8 +91,9 @@ func (l *lane) pending() (records, bytes uint64) {
 	return records, bytes
 }
 
-// lose counts e, and books it for the archive.
-func (l *lane) lose(pos func() uint64, e loss) {
+// lose counts e, and books it for the archive. It returns false if the lane is
+// gone, and somebody else has to book it.
+func (l *lane) lose(pos func() uint64, e loss) (booked bool) {
 	for _, t := range [...]*tally{&l.count, &l.stream.count} {
 		t.lost.Add(e.records)
 		t.lostBytes.Add(e.bytes)
@@ -100,7 +101,7 @@ func (l *lane) lose(pos func() uint64, e loss) {
 			t.gaps.Add(1)
 		}
 	}
-	l.losses.add(pos, e)
+	return l.losses.add(pos, e)
 }
 
 func (l *lane) refuse() {
@@ -146,6 +147,7 @@ func (l *lane) turn() bool {
 	for len(l.after) > 0 {
 		select {
 		case <-l.after[0].gone:
+			l.after[0] = nil // or each lane would keep the one before it
 			l.after = l.after[1:]
 		default:
 			return false

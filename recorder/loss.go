@@ -28,13 +28,18 @@ type lossBook struct {
 	pending atomic.Bool // there are entries; set before the record behind them is committed
 	mu      sync.Mutex
 	entries []loss
+	shut    bool // the archiver does not look any more
 }
 
-// add books e at the position that pos returns. pos is called under the
-// book's lock, so that the entries of a shared lane are in order.
-func (b *lossBook) add(pos func() uint64, e loss) {
+// add books e at the position that pos returns, or returns false if the book
+// is shut. pos is called under the book's lock, so that the entries of a
+// shared lane are in order.
+func (b *lossBook) add(pos func() uint64, e loss) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.shut {
+		return false
+	}
 	e.pos = pos()
 	for i := len(b.entries) - 1; i >= 0 && b.entries[i].pos == e.pos; i-- {
 		if old := &b.entries[i]; old.reason == e.reason && (old.records == 0) == (e.records == 0) {
@@ -42,11 +47,20 @@ func (b *lossBook) add(pos func() uint64, e loss) {
 			old.bytes += e.bytes
 			old.from = min(old.from, e.from)
 			old.to = max(old.to, e.to)
-			return
+			return true
 		}
 	}
 	b.entries = append(b.entries, e)
 	b.pending.Store(true)
+	return true
+}
+
+// close shuts the book and returns what is still in it.
+func (b *lossBook) close() []loss {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = true
+	return b.take(nil, len(b.entries))
 }
 
 // takeBefore appends to dst the entries whose position is before end, and

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/nexus-logbuf/logbuf/queue"
 )
 
 func at(pos uint64) func() uint64 { return func() uint64 { return pos } }
@@ -200,4 +201,76 @@ func TestLossThenProducerClose(t *testing.T) {
 	if got := replay(t, f.all(), 1); got.lost != 10 {
 		t.Errorf("%d lost", got.lost)
 	}
+}
+
+// A loss behind an open claim, or behind a record that the archiver has not
+// seen yet, waits for it, however long the lane is idle.
+func TestLossWaitsForWhatWasOfferedBefore(t *testing.T) {
+	t.Run("open claim", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := new(fakeArchive)
+			r := startFake(t, f, nil)
+			p := mustProducer(t, r, "a", &ProducerOptions{Shared: true})
+			c, err := p.TryClaim(1, 0, 4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Lose(1, 10, journal.LossSource)
+			time.Sleep(time.Second)
+			c.Commit()
+			mustClose(t, r)
+			if got := replay(t, f.all(), 1); len(got.losses) != 1 || got.losses[0].First != 1 {
+				t.Errorf("losses %+v", got.losses)
+			}
+		})
+	})
+	t.Run("unseen record", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := new(fakeArchive)
+			o, _ := (*Options)(nil).withDefaults()
+			r := newRecorder(f, o)
+			a := newArchiver(r)
+			p := mustProducer(t, r, "a", nil)
+			p.Lose(1, 1, journal.LossSource)
+			a.round()
+			time.Sleep(lossDelay)
+			if span := p.lane.out.Peek(1); span.Records() != 0 {
+				t.Fatal("the lane is not empty")
+			}
+			_, _ = p.Write([]byte("1"))
+			p.Lose(5, 1, journal.LossSource)
+			a.idle(p.lane) // goes on from the empty Peek
+			go a.run()
+			mustClose(t, r)
+			got := replay(t, f.all(), 1)
+			if len(got.losses) != 2 || got.losses[1].First != 2 || got.ordinal[0] != 1 {
+				t.Errorf("losses %+v, ordinals %v", got.losses, got.ordinal)
+			}
+		})
+	})
+}
+
+// A loss that is booked when the archiver has gone to sleep wakes it.
+func TestLossWakesTheArchiver(t *testing.T) {
+	bothKinds(t, func(t *testing.T, shared bool) {
+		synctest.Test(t, func(t *testing.T) {
+			f, release := stalled()
+			r := startFake(t, f, &Options{LaneSize: 1024})
+			p := mustProducer(t, r, "a", &ProducerOptions{Shared: shared})
+			fill(t, p)
+			// TryClaim, step by step: the lane is full, then empty, then the loss is booked.
+			if _, err := p.tryClaim(7, 1, 0, 40); err != queue.ErrFull {
+				t.Fatal(err)
+			}
+			release()
+			time.Sleep(time.Minute)
+			before := len(replay(t, f.all(), 1).losses)
+			_ = p.full(7, 40)
+			time.Sleep(time.Minute)
+			if n := len(replay(t, f.all(), 1).losses); n != before+1 {
+				t.Errorf("%d losses, want %d", n, before+1)
+			}
+			mustClose(t, r)
+		})
+	})
 }

@@ -117,7 +117,6 @@ func (p *Producer) Lose(records, bytes uint64, reason journal.LossReason) {
 // in nanoseconds since the Unix epoch.
 func (p *Producer) LoseBetween(records, bytes uint64, reason journal.LossReason, from, to int64) {
 	p.lose(loss{records: records, bytes: bytes, from: from, to: to, reason: reason})
-	p.rec.parker.Wake()
 }
 
 // Close retires the lane: later claims and writes fail with ErrClosed, and an
@@ -238,8 +237,10 @@ func (p *Producer) tooLarge(t int64, n int) error {
 	if n < 0 {
 		panic(fmt.Sprintf("recorder: claim of %d bytes", n))
 	}
+	if p.lane.retired.Load() {
+		return p.refused(t, n)
+	}
 	p.loseOne(t, n, journal.LossTooLarge)
-	p.rec.parker.Wake()
 	return fmt.Errorf("recorder: stream %q: record of %d bytes, the largest is %d: %w", p.lane.stream.name, n, p.max, queue.ErrTooLarge)
 }
 
@@ -258,11 +259,14 @@ func (p *Producer) loseOne(t int64, n int, reason journal.LossReason) {
 }
 
 func (p *Producer) lose(e loss) {
-	if p.ring != nil {
-		p.lane.lose(func() uint64 { return p.last }, e)
-	} else {
-		p.lane.lose(p.shared.Position, e)
+	pos := func() uint64 { return p.last }
+	if p.ring == nil {
+		pos = p.shared.Position
 	}
+	if !p.lane.lose(pos, e) {
+		p.rec.loseLate(p.lane.stream, e)
+	}
+	p.rec.parker.Wake()
 }
 
 // overload applies the policy to a record that found no room.
@@ -330,6 +334,9 @@ func (p *Producer) WaitDurable(ctx context.Context) error {
 	}
 	if end := l.endSeq.Load(); err == nil && end > 0 {
 		err = p.rec.journal.WaitDurable(ctx, end-1)
+		if err != nil && p.rec.journal.DurableSeq() >= end {
+			err = nil // the journal is closed, and has kept its word
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("recorder: stream %q: waiting until durable: %w", l.stream.name, err)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,4 +274,36 @@ func TestReopenedStreamGoesOn(t *testing.T) {
 			t.Fatalf("record %d is %d", i, rec.Payload[0])
 		}
 	}
+}
+
+// Lanes that are gone are garbage, also those of a stream that is reopened
+// time and again.
+func TestGoneLanesAreCollected(t *testing.T) {
+	f := new(fakeArchive)
+	f.before = func(int, []byte) (int, error) { time.Sleep(time.Millisecond); return 0, nil }
+	r := startFake(t, f, nil)
+	var collected atomic.Int32
+	const n = 50
+	for range n {
+		p := mustProducer(t, r, "a", nil)
+		runtime.AddCleanup(p.lane, func(int) { collected.Add(1) }, 0)
+		_, _ = p.Write([]byte("x"))
+		_ = p.Close()
+	}
+	last := mustProducer(t, r, "a", nil)
+	_, _ = last.Write([]byte("x"))
+	if err := last.WaitDurable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if runtime.GC(); collected.Load() >= n-2 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := collected.Load(); got < n-2 {
+		t.Errorf("%d of %d lanes are collected", got, n)
+	}
+	mustClose(t, r)
+	runtime.KeepAlive(last)
 }

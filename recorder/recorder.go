@@ -38,6 +38,7 @@ type Recorder struct {
 	done     chan struct{}           // closed when the archiver has ended; closeErr is set before
 	closeErr error
 	abort    atomic.Pointer[error] // why Close has run out of time
+	late     atomic.Bool           // a stream has losses of a lane that is gone
 	writing  atomic.Int64          // when the write under way began, Unix nanoseconds; 0: none
 
 	making  sync.Mutex // one Producer call at a time; taken before mu
@@ -51,6 +52,8 @@ type stream struct {
 	name  string
 	id    uint16
 	count tally
+
+	late lossBook // losses of lanes that are gone
 
 	ordinal uint64 // the archiver's: of the next record, lost ones counted
 
@@ -237,9 +240,19 @@ func (r *Recorder) retire(l *lane) {
 	}
 }
 
+// loseLate books a loss of a lane that is gone: a claim that was open when its
+// producer was closed, and is committed now.
+func (r *Recorder) loseLate(st *stream, e loss) {
+	st.late.add(func() uint64 { return 0 }, e)
+	r.late.Store(true)
+}
+
 // forget takes a drained lane out of the archiver's list and gives its memory
 // back.
 func (r *Recorder) forget(l *lane) {
+	for _, e := range l.losses.close() {
+		r.loseLate(l.stream, e)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	is := func(o *lane) bool { return o == l }
@@ -314,11 +327,28 @@ func (r *Recorder) Close(ctx context.Context) error {
 
 // unfinished is Close's error when the archiver is still at work.
 func (r *Recorder) unfinished(cause error) error {
-	e := &NotWrittenError{Err: fmt.Errorf("%w; the archive is not sealed yet, a write or sync is still under way", cause)}
-	for _, s := range r.Stats().Streams {
-		if s.LagRecords > 0 {
-			e.Streams = append(e.Streams, StreamLoss{Name: s.Name, Records: s.LagRecords})
+	return &NotWrittenError{
+		Streams: r.notWritten(),
+		Err:     fmt.Errorf("%w; the archive is not sealed yet, a write or sync is still under way", cause),
+	}
+}
+
+// notWritten is the records that were committed and given up, or are still in
+// the lanes, by stream.
+func (r *Recorder) notWritten() (losses []StreamLoss) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, st := range r.streams {
+		s := StreamLoss{Name: st.name, Records: st.count.unwritten.Load(), Bytes: st.count.unwrittenBytes.Load()}
+		for _, l := range st.lanes {
+			if records, _ := l.pending(); records > 0 {
+				s.Records += records
+				s.Bytes = 0 // not known
+			}
+		}
+		if s.Records > 0 {
+			losses = append(losses, s)
 		}
 	}
-	return e
+	return losses
 }
