@@ -80,7 +80,7 @@ func tailOf(w writer) uint64 {
 	case *Producer:
 		return p.tail
 	case *SharedProducer:
-		return p.ring.tail.load() &^ closedBit
+		return p.Position()
 	}
 	panic("unknown writer")
 }

@@ -104,7 +104,7 @@ func TestStaleClaimInPayload(t *testing.T) {
 			p, c, _ := NewMPSC(64)
 			advance(t, p, c, 8)
 			old := must(p.TryClaim(8)) // at index 8
-			mark := p.ring.mem.load(8)
+			mark := c.ring.mem.load(8)
 			old.Commit()
 			c.Next()
 			c.Release()

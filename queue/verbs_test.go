@@ -293,13 +293,13 @@ func TestClose(t *testing.T) {
 	})
 	t.Run("MPSC: between the tail and the mark", func(t *testing.T) {
 		p, c, _ := NewMPSC(64)
-		p.ring.tail.advance(0, 16)
+		c.ring.tail.advance(0, 16)
 		p.Close()
 		wantNothing(t, c)
 		if c.Drained() {
 			t.Error("Drained")
 		}
-		p.ring.mem.publish(0, claimMark(0, 16))
+		c.ring.mem.publish(0, claimMark(0, 16))
 		wantNothing(t, c)
 		if !c.Drained() || c.Stats().Abandoned != 1 {
 			t.Error("not abandoned")
@@ -317,6 +317,19 @@ func TestClose(t *testing.T) {
 		}
 		if open.Commit() || open.Bytes() != nil {
 			t.Error("Commit: true")
+		}
+	})
+	t.Run("MPSC: CommitN of an abandoned claim", func(t *testing.T) {
+		p, c, _ := NewMPSC(64)
+		open := must(p.TryClaim(16))
+		p.Close()
+		wantNothing(t, c)
+		before := words(c)
+		if open.CommitN(3) {
+			t.Error("CommitN: true")
+		}
+		if words(c) != before {
+			t.Errorf("memory %x, before %x", words(c), before)
 		}
 	})
 }
@@ -348,8 +361,8 @@ func TestManyOpenClaims(t *testing.T) {
 	}); got != (n+1)/2 {
 		t.Errorf("%d records, want %d", got, (n+1)/2)
 	}
-	for i := range p.ring.slots {
-		if p.ring.slots[i].open.load() != 0 {
+	for i := range c.ring.slots {
+		if c.ring.slots[i].open.load() != 0 {
 			t.Errorf("slot %d is not free", i)
 		}
 	}
