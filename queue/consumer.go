@@ -44,6 +44,9 @@ type Consumer struct {
 	keep    bool // a claim was abandoned: its owner may still write, so nothing is zeroed or reused
 	records uint64
 	bytes   uint64
+	stats   *counters
+
+	stall // see stalled.go
 
 	_ [lineSize]byte
 }
@@ -51,7 +54,7 @@ type Consumer struct {
 func newConsumer(r *ring, start uint64) *Consumer {
 	return &Consumer{
 		ring: r, pos: start, readEnd: start, released: start, head: start,
-		lazy: r.capacity / 8, asked: start, skipEnd: start,
+		lazy: r.capacity / 8, asked: start, skipEnd: start, stats: r.stats,
 	}
 }
 
@@ -181,7 +184,7 @@ func (c *Consumer) ReleaseTo(pos uint64) {
 // committed has been read.
 func (c *Consumer) Drained() bool {
 	end, ok := c.ring.ended()
-	return ok && end == c.pos
+	return ok && end == c.pos && c.next == nil
 }
 
 // Position is the position up to which the consumer has read, skips included.
@@ -193,7 +196,7 @@ func (c *Consumer) Position() uint64 { return c.pos }
 func (c *Consumer) Capacity() int { return int(c.ring.capacity) }
 
 // Stats is a snapshot of the ring's counters. Any goroutine may call it.
-func (c *Consumer) Stats() Stats { return c.ring.stats.snapshot() }
+func (c *Consumer) Stats() Stats { return c.stats.snapshot() }
 
 // take moves over the next record, and the skips before it, and returns where
 // it is. Finding nothing, it shows the producers all that was given back.
@@ -228,8 +231,16 @@ func (c *Consumer) take() (at uint64, h header, ok bool) {
 func (c *Consumer) nothing() bool {
 	c.releaseSkips()
 	c.show()
+	if c.next != nil && c.pos == c.end {
+		c.moveOn()
+		return true
+	}
 	r := c.ring
-	if end, ok := r.ended(); !ok || end == c.pos {
+	end, ok := r.ended()
+	if c.next != nil {
+		end, ok = c.end, c.next.closed.Load()
+	}
+	if !ok || end == c.pos {
 		return false
 	}
 	h := r.mem.load(c.pos)
@@ -238,11 +249,17 @@ func (c *Consumer) nothing() bool {
 		// or inside CommitN, and will be through in a moment.
 		return h.committed()
 	}
-	c.keep = true
-	if r.mem.settle(c.pos, h, makeSkip(align(uint64(-int64(int32(h)))))) {
-		r.stats.abandoned.Add(1)
-	}
+	c.abandon(h)
 	return true
+}
+
+// abandon passes the claim at pos, whose mark is h, unless its owner settles it
+// first. The ring takes no claims any more.
+func (c *Consumer) abandon(h header) {
+	c.keep = true
+	if c.ring.mem.settle(c.pos, h, makeSkip(align(uint64(-int64(int32(h)))))) {
+		c.stats.abandoned.Add(1)
+	}
 }
 
 // releaseSkips gives back the skips behind the last record, once everything
@@ -260,17 +277,17 @@ func (c *Consumer) releaseSkips() {
 
 // show passes the space before released to the producers.
 func (c *Consumer) show() {
-	if c.released == c.head {
+	if int64(c.released-c.head) <= 0 { // less: spans of a retired ring are held
 		return
 	}
 	r := c.ring
 	switch {
 	case c.keep:
 	case r.shared:
-		raise(&r.stats.readMark, r.tail.load()&^closedBit-c.head)
+		raise(&c.stats.readMark, r.tail.load()&^closedBit-c.head)
 		r.mem.zero(c.head, c.released) // producers that see the new head may claim anywhere here
 	default:
-		raise(&r.stats.readMark, c.pos-c.head)
+		raise(&c.stats.readMark, c.pos-c.head)
 		if invariants.Enabled {
 			r.mem.fill(c.head, c.released, poison) // a record kept too long reads as this
 		}
@@ -282,8 +299,8 @@ func (c *Consumer) show() {
 
 // count shows what was read to Stats.
 func (c *Consumer) count() {
-	c.ring.stats.records.Store(c.records)
-	c.ring.stats.bytes.Store(c.bytes)
+	c.stats.records.Store(c.records)
+	c.stats.bytes.Store(c.bytes)
 }
 
 // poison fills released records of SPSC rings where the checks are on.

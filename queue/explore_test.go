@@ -420,3 +420,60 @@ func TestExplorerFindsPublishBeforeCopy(t *testing.T) {
 		t.Fatal(r.Err)
 	}
 }
+
+// A claim is passed while its owner commits, another producer writes, and, in
+// one variant, the ring is closed. What Commit answered is what happened.
+func TestExploreMPSCPassStalled(t *testing.T) {
+	for _, closing := range []bool{false, true} {
+		t.Run(fmt.Sprintf("close=%v", closing), func(t *testing.T) {
+			both(t, 2, func() explore.Program {
+				p, c, _ := newMPSC(64, 24)
+				o := &outcome{}
+				left := 2
+				done := func() {
+					if left--; left == 0 || closing {
+						p.Close()
+					}
+				}
+				return explore.Program{
+					Threads: []func(){
+						func() {
+							defer done()
+							cl, err := p.TryClaim(6)
+							if err != nil {
+								return
+							}
+							rec := record(1, 0, 6)
+							copy(cl.Bytes(), rec)
+							if cl.Commit() {
+								o.sent(rec)
+							}
+						},
+						func() {
+							defer done()
+							rec := record(2, 0, 4)
+							if err := write(p, rec); err == nil {
+								o.sent(rec)
+							} else if err != ErrClosed || !closing {
+								o.fail("write: %v", err)
+							}
+						},
+						func() {
+							for !c.Drained() {
+								if rec, ok := c.Next(); ok {
+									o.got = append(o.got, bytes.Clone(rec))
+									continue
+								}
+								if !c.PassStalled(0) && !c.Drained() {
+									step.Yield()
+								}
+							}
+							c.Release()
+						},
+					},
+					Check: func() error { return o.check(c) },
+				}
+			})
+		})
+	}
+}

@@ -101,7 +101,9 @@ type position struct{ v step.Uint64 }
 func (p *position) load() uint64                { return p.v.Load() }
 func (p *position) store(pos uint64)            { p.v.Store(pos) }
 func (p *position) advance(old, to uint64) bool { return p.v.CompareAndSwap(old, to) }
-func (p *position) close()                      { p.v.Or(closedBit) }
+
+// close sets the closed bit and returns what was there before.
+func (p *position) close() uint64 { return p.v.Or(closedBit) }
 
 // closedBit, in a published tail, says that no claim succeeds any more.
 // Positions are multiples of 8, so the bit is free.

@@ -33,6 +33,8 @@ var (
 // ring is what both roles share. Who writes what:
 //
 //	mem, capacity, shared   nobody after construction
+//	home                    nobody after construction; see home
+//	next                    the consumer, once: the ring that takes this one's place
 //	slots                   MPSC producers, by compare-and-swap
 //	closed                  set once, by Close
 //	tail                    SPSC: Close, once (the running tail is private to
@@ -48,6 +50,9 @@ type ring struct {
 	shared   bool       // MPSC
 	slots    []producer // MPSC: the claims that are open, see newSlots
 	closed   step.Bool
+	home     *home // MPSC
+	next     step.Pointer[ring]
+	stats    *counters
 
 	_         [lineSize]byte
 	tail      position
@@ -55,8 +60,6 @@ type ring struct {
 	headCache position
 	_         [lineSize]byte
 	head      position
-	_         [lineSize]byte
-	stats     counters
 	_         [lineSize]byte
 }
 
@@ -66,11 +69,16 @@ func newRing(capacity int, shared bool, start uint64) (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
+	return makeRing(size, shared, start, new(counters)), nil
+}
+
+func makeRing(size uint64, shared bool, start uint64, stats *counters) *ring {
 	r := &ring{
 		mem:      newMemory(int(size)),
 		capacity: size,
 		lapShift: uint(bits.TrailingZeros64(size)),
 		shared:   shared,
+		stats:    stats,
 	}
 	if shared {
 		r.slots = newSlots(r)
@@ -78,7 +86,7 @@ func newRing(capacity int, shared bool, start uint64) (*ring, error) {
 	r.tail.store(start)
 	r.headCache.store(start)
 	r.head.store(start)
-	return r, nil
+	return r
 }
 
 func roundCapacity(capacity int) (uint64, error) {

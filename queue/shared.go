@@ -12,7 +12,20 @@ import (
 // after it; claim, fill and commit without blocking in between, or use Write
 // or Append.
 type SharedProducer struct {
-	producer
+	home *home
+}
+
+// home is what producers and consumer of an MPSC ring keep when the consumer
+// puts a new ring in the place of one with a stalled claim.
+//
+//	current   the ring that claims go to, or one that was retired since:
+//	          then its next leads on. The consumer and producers move it
+//	stats     see counters; the same in every ring
+type home struct {
+	_       [lineSize]byte
+	current step.Pointer[ring]
+	_       [lineSize]byte
+	stats   counters
 }
 
 // NewMPSC makes a ring for any number of producers and one consumer. The
@@ -26,7 +39,10 @@ func newMPSC(capacity int, start uint64) (*SharedProducer, *Consumer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &SharedProducer{producer{ring: r}}, newConsumer(r, start), nil
+	h := &home{}
+	r.home, r.stats = h, &h.stats
+	h.current.Store(r)
+	return &SharedProducer{home: h}, newConsumer(r, start), nil
 }
 
 // TryClaim reserves n bytes for a record of type 1. See TryClaimTyped.
@@ -43,11 +59,37 @@ func (p *SharedProducer) TryClaimTyped(typ int32, n int) (Claim, error) {
 	if typ < 1 {
 		panicType(typ)
 	}
-	pos, err := p.ring.claim(n)
+	r, pos, err := p.claim(n)
 	if err != nil {
 		return Claim{}, err
 	}
-	return Claim{p: p.ring.hold(pos), id: pos, hdr: makeHeader(typ, headerLen+n)}, nil
+	return Claim{p: r.hold(pos), id: pos, hdr: makeHeader(typ, headerLen+n)}, nil
+}
+
+// claim takes the next place for a record of n bytes in the ring that is
+// current.
+func (p *SharedProducer) claim(n int) (*ring, uint64, error) {
+	for r := p.home.current.Load(); ; {
+		pos, err := r.claim(n)
+		if err != ErrClosed {
+			return r, pos, err
+		}
+		next := r.next.Load()
+		if next == nil {
+			return nil, 0, ErrClosed
+		}
+		p.home.current.CompareAndSwap(r, next)
+		r = next
+	}
+}
+
+// last is the ring that no other has replaced.
+func (h *home) last() *ring {
+	r := h.current.Load()
+	for next := r.next.Load(); next != nil; next = r.next.Load() {
+		r = next
+	}
+	return r
 }
 
 // Write publishes rec as one record of type 1. It returns len(rec) and nil, or
@@ -65,17 +107,19 @@ func (p *SharedProducer) WriteTyped(typ int32, rec []byte) error {
 	if typ < 1 {
 		panicType(typ)
 	}
-	r := p.ring
-	pos, err := r.claim(len(rec))
-	if err != nil {
-		return err
-	}
-	step.Copy(r.mem.bytes(pos+headerLen, len(rec)), rec)
 	length := headerLen + len(rec)
-	if !r.mem.settle(pos, claimMark(r.lap(pos), uint64(length)), makeHeader(typ, length)) {
-		return ErrClosed
+	for {
+		r, pos, err := p.claim(len(rec))
+		if err != nil {
+			return err
+		}
+		step.Copy(r.mem.bytes(pos+headerLen, len(rec)), rec)
+		if r.mem.settle(pos, claimMark(r.lap(pos), uint64(length)), makeHeader(typ, length)) {
+			return nil
+		}
+		// The consumer has passed the claim as stalled, or the ring is closed:
+		// once more, to find out.
 	}
-	return nil
 }
 
 // Append has encode append a record to dst, which has length 0 and capacity
@@ -84,10 +128,11 @@ func (p *SharedProducer) WriteTyped(typ int32, rec []byte) error {
 // returns, or panics. encode runs on scratch memory, outside any claim, so it
 // may take its time and may use the producer; dst is valid until it returns.
 func (p *SharedProducer) Append(max int, encode func(dst []byte) ([]byte, error)) error {
-	if p.ring.closed.Load() {
+	r := p.home.last()
+	if r.closed.Load() {
 		return ErrClosed
 	}
-	if !p.ring.fits(max) {
+	if !r.fits(max) {
 		return ErrTooLarge
 	}
 	scratch := scratchPool.Get().(*[]byte)
@@ -108,23 +153,28 @@ func (p *SharedProducer) Append(max int, encode func(dst []byte) ([]byte, error)
 var scratchPool = sync.Pool{New: func() any { return new([]byte) }}
 
 // Capacity is the size of the ring in bytes, a power of two.
-func (p *SharedProducer) Capacity() int { return int(p.ring.capacity) }
+func (p *SharedProducer) Capacity() int { return int(p.home.current.Load().capacity) }
 
 // Position is the position behind the last claim; see Consumer.Position.
-func (p *SharedProducer) Position() uint64 { return p.ring.tail.load() &^ closedBit }
+func (p *SharedProducer) Position() uint64 { return p.home.last().tail.load() &^ closedBit }
 
 // Close ends the ring's writing side: every later claim or write, by any
 // goroutine, fails with ErrClosed. The consumer still gets every record that
 // was committed; a claim that is still open when the consumer reaches it is
 // abandoned, and its Commit returns false. Close may be called again.
 func (p *SharedProducer) Close() error {
-	p.ring.tail.close() // no compare-and-swap on the tail succeeds from here on
-	p.ring.closed.Store(true)
+	// A ring that the consumer retires at this moment has its next either
+	// before its tail is closed, and this loop finds it, or finds its tail
+	// closed afterwards, and closes the next one itself.
+	for r := p.home.current.Load(); r != nil; r = r.next.Load() {
+		r.tail.close() // no compare-and-swap on the tail succeeds from here on
+		r.closed.Store(true)
+	}
 	return nil
 }
 
 // Stats is a snapshot of the ring's counters. Any goroutine may call it.
-func (p *SharedProducer) Stats() Stats { return p.ring.stats.snapshot() }
+func (p *SharedProducer) Stats() Stats { return p.home.stats.snapshot() }
 
 // claim takes the next place for a record of n bytes and marks it as claimed.
 //

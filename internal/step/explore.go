@@ -92,7 +92,7 @@ func (x *Uint64) Or(mask uint64) uint64 {
 		e.Access("or", unsafe.Pointer(x), true)
 		e.Wrote()
 	}
-	return x.v.Or(mask)
+	return x.v.Or(mask) // the old value, as sync/atomic has it
 }
 
 // Uint32 is atomic.Uint32, announced.
@@ -120,6 +120,34 @@ func (x *Bool) Load() bool { return x.w.Load() != 0 }
 func (x *Bool) Store(v bool) { x.w.Store(bit(v)) }
 
 func (x *Bool) CompareAndSwap(old, v bool) bool { return x.w.CompareAndSwap(bit(old), bit(v)) }
+
+// Pointer is atomic.Pointer, announced. It is not buffered.
+type Pointer[T any] struct{ v atomic.Pointer[T] }
+
+func (x *Pointer[T]) Load() *T {
+	if e := Explorer; e != nil {
+		e.Access("load pointer", unsafe.Pointer(x), false)
+	}
+	return x.v.Load()
+}
+
+func (x *Pointer[T]) Store(v *T) {
+	if e := Explorer; e != nil {
+		e.Access("store pointer", unsafe.Pointer(x), true)
+		e.Wrote()
+	}
+	x.v.Store(v)
+}
+
+func (x *Pointer[T]) CompareAndSwap(old, v *T) bool {
+	if e := Explorer; e != nil {
+		e.Access("cas pointer", unsafe.Pointer(x), true)
+		if x.v.Load() == old {
+			e.Wrote()
+		}
+	}
+	return x.v.CompareAndSwap(old, v)
+}
 
 func bit(b bool) uint64 {
 	if b {

@@ -18,6 +18,8 @@ type (
 	Uint32 = atomic.Uint32
 	Int64  = atomic.Int64
 	Bool   = atomic.Bool
+
+	Pointer[T any] = atomic.Pointer[T]
 )
 
 // Store64 is a plain store to a word that nobody else may access until

@@ -1,0 +1,140 @@
+package queue
+
+import (
+	"time"
+	"weak"
+)
+
+// A claim of an MPSC ring that its owner neither commits nor aborts holds up
+// every record claimed after it. Nobody can know whether the owner is gone or
+// only slow: a goroutine may stand still for any time, and then go on and write
+// to the bytes it claimed. So the claim's place can never be given to another
+// producer, and skipping the claim inside of the ring, as rings between
+// processes do after a timeout, would corrupt a record sooner or later.
+//
+// What is sound is to leave the whole buffer behind:
+//
+//	consumer                                producers
+//	next := a fresh ring                    claim: r := current
+//	r.next = next                             CAS on r's tail
+//	r's tail: closed ──────────────────────▶   fails or finds it closed:
+//	current = next                               r = r.next, claim there
+//	the stalled claim: mark → skip, by CAS
+//	read what is left of r, up to its end    the late owner: its CAS on the
+//	go on in next                             mark fails, Commit returns false
+//
+// The closed tail fixes the end of r, so that every record claimed in r is
+// read before the first one of next: the order of claims stays. r is never
+// written by the consumer again, nor claimed from, so that whatever the late
+// owner writes there harms nobody; the garbage collector takes r when the
+// owner's claim is gone. A producer that is between its CAS on the tail and its
+// mark runs no code of the user's, and is waited for.
+
+// Stall is a claim that holds up the consumer.
+type Stall struct {
+	Position uint64        // of the claim, as Consumer.Position
+	Size     int           // bytes claimed
+	Age      time.Duration // since Stalled or PassStalled first saw it
+}
+
+// maxRetired is how many buffers may wait for late owners at once. One more
+// stalled claim is then not passed, so that memory is bounded by that many
+// buffers beside the one in use.
+const maxRetired = 4
+
+// stall is the consumer's state of stalled claims.
+type stall struct {
+	since   time.Time // when the claim at seenAt was first seen; zero: none
+	seenAt  uint64
+	end     uint64 // of the retired ring being read, if next is not nil
+	next    *ring  // read when the ring is at its end
+	retired []weak.Pointer[ring]
+}
+
+// Stalled reports the claim that is next to be read and not settled, if there
+// is one. Its age counts from the first call of Stalled or PassStalled that
+// saw it, so a caller that wants to know asks now and then, when nothing is
+// there to read. The rings' other methods pay nothing for it. An SPSC ring has
+// no such claims.
+func (c *Consumer) Stalled() (Stall, bool) {
+	if !c.ring.shared || c.Ready() {
+		return Stall{}, false
+	}
+	h := c.ring.mem.load(c.pos)
+	if !h.claimed() {
+		return Stall{}, false
+	}
+	if c.since.IsZero() || c.seenAt != c.pos {
+		c.since, c.seenAt = time.Now(), c.pos
+	}
+	return Stall{Position: c.pos, Size: int(-int32(h)) - headerLen, Age: time.Since(c.since)}, true
+}
+
+// PassStalled gets past the claim that Stalled reports if it is older than
+// limit: what was claimed after it can be read, producers have the whole
+// capacity again, and the owner's Commit, should it ever come, returns false.
+// It reports whether it did, or the claim was settled meanwhile.
+//
+// The first claim passed in a buffer allocates a new one of the same capacity
+// for the producers. The old one is garbage when the claim is; as long as four
+// of them are not, no further buffer is left behind, and PassStalled returns
+// false.
+func (c *Consumer) PassStalled(limit time.Duration) bool {
+	s, ok := c.Stalled()
+	if !ok || s.Age < limit {
+		return false
+	}
+	if c.next == nil && !c.retire() {
+		return false
+	}
+	if h := c.ring.mem.load(c.pos); h.claimed() {
+		c.abandon(h)
+	}
+	return true
+}
+
+// retire closes the ring and puts a fresh one in its place.
+func (c *Consumer) retire() bool {
+	c.retired = stillThere(c.retired)
+	if len(c.retired) == maxRetired {
+		return false
+	}
+	r := c.ring
+	// The new positions begin at a lap of their own, behind any that a claim in
+	// r can have: those end before head plus the capacity.
+	next := makeRing(r.capacity, true, (c.head/r.capacity+2)*r.capacity, r.stats)
+	next.home = r.home
+	r.next.Store(next)
+	old := r.tail.close()
+	if old&closedBit != 0 { // Close was here first, and may not have seen next
+		next.tail.close()
+		next.closed.Store(true)
+	}
+	r.home.current.CompareAndSwap(r, next)
+	c.next, c.end = next, old&^closedBit
+	c.keep = true
+	c.retired = append(c.retired, weak.Make(r))
+	return true
+}
+
+func stillThere(list []weak.Pointer[ring]) []weak.Pointer[ring] {
+	n := 0
+	for _, p := range list {
+		if p.Value() != nil {
+			list[n] = p
+			n++
+		}
+	}
+	clear(list[n:])
+	return list[:n]
+}
+
+// moveOn begins to read the ring behind a retired one. Spans of the retired one
+// may still be held; giving them back means nothing to anybody.
+func (c *Consumer) moveOn() {
+	c.ring, c.next = c.next, nil
+	c.keep = false
+	c.pos = c.ring.head.load()
+	c.head = c.pos
+	c.releaseSkips()
+}
