@@ -44,14 +44,39 @@ const (
 type Options struct {
 	// Wait is how the receiver waits; the default is Park.
 	Wait Strategy
+
+	// StallLimit is how long a claim of an MPSC channel may hold up the
+	// records behind it, from when the receiver first has nothing else to
+	// receive. The receiver then goes on without it, and its Commit returns
+	// false. The default is 10 s; negative means for ever.
+	StallLimit time.Duration
+}
+
+const defaultStallLimit = 10 * time.Second
+
+// source is what a receiver reads: a ring, or several.
+type source interface {
+	Next() (rec []byte, ok bool)
+	Ready() bool
+	Drained() bool
+	Drain(limit int, fn func(typ int32, rec []byte)) int
+	Peek(maxBytes int) queue.Span
+	ReleaseTo(pos uint64)
+	Release()
+	Type() int32
+	Stats() queue.Stats
 }
 
 // core is what the two sides share.
 type core struct {
 	// Nobody writes these after construction.
-	ring     *queue.Consumer
+	ring     source
 	parker   *park.Parker
 	strategy Strategy
+
+	// again is asked when nothing is ready. It says after what time to look
+	// again though no sender calls, 0 for never, or to look now.
+	again func() (after time.Duration, now bool)
 
 	// senders counts open handles. It falls to zero once, before the ring is
 	// closed, and never rises again. finished is set by the receiver's Close.
@@ -59,16 +84,38 @@ type core struct {
 	finished step.Bool
 }
 
-func newCore(ring *queue.Consumer, opts *Options) (*core, error) {
-	c := &core{ring: ring, parker: park.New()}
+func newCore(ring source, opts *Options) (*core, error) {
+	c := &core{ring: ring, parker: park.New(), again: never}
+	limit := time.Duration(defaultStallLimit)
 	if opts != nil {
 		c.strategy = opts.Wait
+		if opts.StallLimit != 0 {
+			limit = opts.StallLimit
+		}
+	}
+	if ring, ok := ring.(*queue.Consumer); ok && limit > 0 {
+		c.again = func() (time.Duration, bool) { return passStalled(ring, limit) }
 	}
 	if c.strategy > Spin {
 		return nil, fmt.Errorf("channel: unknown wait strategy %d", c.strategy)
 	}
 	c.senders.Store(1)
 	return c, nil
+}
+
+func never() (time.Duration, bool) { return 0, false }
+
+// passStalled gets past a claim that is older than limit, or says when it will
+// be. A claim that cannot be passed is tried again each limit.
+func passStalled(ring *queue.Consumer, limit time.Duration) (after time.Duration, now bool) {
+	s, ok := ring.Stalled()
+	switch {
+	case !ok:
+		return 0, false
+	case s.Age < limit:
+		return limit - s.Age, false
+	}
+	return limit, ring.PassStalled(limit)
 }
 
 // wake ends the receiver's sleep after something became visible to it.

@@ -470,6 +470,69 @@ func TestLastLookAtTheDeadline(t *testing.T) {
 	})
 }
 
+// A claim that nobody settles does not keep the receiver from what is behind
+// it for longer than the limit, whether the receiver was asleep or not.
+func TestStalledClaimIsPassed(t *testing.T) {
+	for _, wait := range []Strategy{Park, Backoff} {
+		for _, d := range []struct {
+			name         string
+			limit, takes time.Duration
+		}{
+			{"default", 0, 10 * time.Second},
+			{"shorter", time.Second, time.Second},
+		} {
+			t.Run(d.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					tx, rx, _ := NewMPSC(1024, &Options{Wait: wait, StallLimit: d.limit})
+					time.AfterFunc(time.Second, func() {
+						leaked, _ := tx.TryClaim(8)
+						tx.TrySend([]byte("behind"))
+						time.Sleep(time.Minute)
+						if leaked.Commit() {
+							t.Error("the late Commit published something")
+						}
+						tx.TrySend([]byte("after"))
+						tx.Close()
+					})
+					start := time.Now()
+					rec, err := rx.Recv(t.Context())
+					if string(rec) != "behind" || err != nil {
+						t.Fatalf("%q, %v", rec, err)
+					}
+					if took := time.Since(start) - time.Second; took < d.takes || took > d.takes+5*maxSleep {
+						t.Errorf("after %v, want %v", took, d.takes)
+					}
+					if rec, err := rx.Recv(t.Context()); string(rec) != "after" || err != nil {
+						t.Fatalf("%q, %v", rec, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A slow owner is waited for when there is no limit, and a deadline holds
+// while a claim stalls.
+func TestStalledClaimWithoutLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tx, rx, _ := NewMPSC(1024, &Options{StallLimit: -1})
+		slow, _ := tx.TryClaim(4)
+		tx.TrySend([]byte("behind"))
+		if _, err := rx.RecvTimeout(time.Hour); err != os.ErrDeadlineExceeded {
+			t.Fatal(err)
+		}
+		copy(slow.Bytes(), "slow")
+		if !slow.Commit() {
+			t.Fatal("passed")
+		}
+		for _, want := range []string{"slow", "behind"} {
+			if rec, err := rx.Recv(t.Context()); string(rec) != want || err != nil {
+				t.Fatalf("%q, %v", rec, err)
+			}
+		}
+	})
+}
+
 func TestClone(t *testing.T) {
 	tx, rx, _ := NewMPSC(1024, nil)
 	a := tx.Clone()

@@ -32,7 +32,7 @@ type Receiver struct {
 // are closed and everything is received, the error is io.EOF; it is ctx's
 // error when ctx is done, and ErrClosed on a closed receiver.
 func (r *Receiver) Recv(ctx context.Context) ([]byte, error) {
-	return r.recv(ctx.Done(), nil, ctx.Err)
+	return r.recv(ctx.Done(), time.Time{}, ctx.Err)
 }
 
 // RecvTimeout is Recv with a limit of d on the wait; then the error is
@@ -50,12 +50,10 @@ func (r *Receiver) RecvTimeout(d time.Duration) ([]byte, error) {
 		}
 		return nil, os.ErrDeadlineExceeded
 	}
-	r.timer.Reset(d)
-	defer r.timer.Stop()
-	return r.recv(nil, r.timer.C, nil)
+	return r.recv(nil, time.Now().Add(d), nil)
 }
 
-func (r *Receiver) recv(done <-chan struct{}, alarm <-chan time.Time, cause func() error) ([]byte, error) {
+func (r *Receiver) recv(done <-chan struct{}, deadline time.Time, cause func() error) ([]byte, error) {
 	if err := r.check(done, cause); err != nil {
 		return nil, err
 	}
@@ -63,7 +61,7 @@ func (r *Receiver) recv(done <-chan struct{}, alarm <-chan time.Time, cause func
 		if rec, ok := r.core.ring.Next(); ok {
 			return rec, nil
 		}
-		if err := r.await(done, alarm, cause); err != nil {
+		if err := r.await(done, deadline, cause); err != nil {
 			return nil, err
 		}
 	}
@@ -85,7 +83,7 @@ func (r *Receiver) Wait(ctx context.Context) error {
 	if err := r.check(ctx.Done(), ctx.Err); err != nil {
 		return err
 	}
-	return r.await(ctx.Done(), nil, ctx.Err)
+	return r.await(ctx.Done(), time.Time{}, ctx.Err)
 }
 
 // Drain calls fn for each of the records that are there, at most limit, and
@@ -165,8 +163,9 @@ const (
 )
 
 // await returns nil when a record is ready, io.EOF at the end, and otherwise
-// what ended the wait: cause() for done, os.ErrDeadlineExceeded for alarm.
-func (r *Receiver) await(done <-chan struct{}, alarm <-chan time.Time, cause func() error) error {
+// what ended the wait: cause() for done, os.ErrDeadlineExceeded for a deadline
+// that is not zero.
+func (r *Receiver) await(done <-chan struct{}, deadline time.Time, cause func() error) error {
 	spins, yields := int64(waitSpins), int64(waitYields)
 	if step.Exploring {
 		spins, yields = 0, 0
@@ -187,38 +186,66 @@ func (r *Receiver) await(done <-chan struct{}, alarm <-chan time.Time, cause fun
 		case r.core.strategy == Spin:
 			pause()
 			if i%waitSpins == 0 || spins == 0 {
+				r.core.again()
 				step.Yield()
 			}
 		case r.core.strategy == Park && r.core.senders.Load() > 0:
 			r.procs = runtime.GOMAXPROCS(0)
-			if r.beforeArm != nil {
-				r.beforeArm()
-			}
-			r.core.parker.Arm()
-			over, err := r.look()
-			if over || r.core.senders.Load() == 0 { // both may have come true since they were asked last
-				r.core.parker.Disarm()
-				if over {
-					return err
-				}
-				continue
-			}
-			if r.core.parker.Park(done, alarm) {
-				return r.late()
+			if over, err := r.park(done, deadline); over {
+				return err
 			}
 		default:
 			// Backoff; or the last sender is gone while a claim of its is
 			// between two steps, and nobody will wake us.
-			step.Sleep(min(maxSleep, minSleep<<min(i-spins-yields, 10)))
+			r.core.again()
+			nap := min(maxSleep, minSleep<<min(i-spins-yields, 10))
+			if !deadline.IsZero() {
+				nap = min(nap, time.Until(deadline))
+			}
+			step.Sleep(nap)
 		}
 		select {
 		case <-done:
 			return cause()
-		case <-alarm:
-			return r.late()
 		default:
 		}
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			// A record that came in the meantime is still taken.
+			if over, err := r.look(); over {
+				return err
+			}
+			return os.ErrDeadlineExceeded
+		}
 	}
+}
+
+// park sleeps until a sender wakes it, done is closed, the deadline has passed,
+// or it is time to look again by itself. It reports whether the wait was over
+// before it slept.
+func (r *Receiver) park(done <-chan struct{}, deadline time.Time) (over bool, err error) {
+	if r.beforeArm != nil {
+		r.beforeArm()
+	}
+	r.core.parker.Arm()
+	over, err = r.look()
+	nap, now := r.core.again()
+	if over || now || r.core.senders.Load() == 0 { // each may have come true since it was asked last
+		r.core.parker.Disarm()
+		return over, err
+	}
+	if !deadline.IsZero() {
+		if left := max(time.Until(deadline), 1); nap == 0 || left < nap {
+			nap = left
+		}
+	}
+	var alarm <-chan time.Time
+	if nap > 0 {
+		r.timer.Reset(nap)
+		defer r.timer.Stop()
+		alarm = r.timer.C
+	}
+	r.core.parker.Park(done, alarm)
+	return false, nil
 }
 
 // look reports whether the wait is over: a record is ready, or none will come.
@@ -230,13 +257,4 @@ func (r *Receiver) look() (over bool, err error) {
 		return true, io.EOF
 	}
 	return false, nil
-}
-
-// late is the answer once the alarm has gone off: a record that came in the
-// meantime is still taken.
-func (r *Receiver) late() error {
-	if over, err := r.look(); over {
-		return err
-	}
-	return os.ErrDeadlineExceeded
 }
