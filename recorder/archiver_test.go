@@ -118,3 +118,49 @@ func TestStageCopies(t *testing.T) {
 		}
 	})
 }
+
+// The lane of a producer that closes goes at once, though nothing else happens.
+func TestProducerCloseWakesTheArchiver(t *testing.T) {
+	bothKinds(t, func(t *testing.T, shared bool) {
+		synctest.Test(t, func(t *testing.T) {
+			r := startFake(t, new(fakeArchive), nil)
+			p := mustProducer(t, r, "a", &ProducerOptions{Shared: shared})
+			synctest.Wait()
+			_ = p.Close()
+			synctest.Wait()
+			if n := r.Stats().LaneMemory; n != 0 {
+				t.Errorf("%d bytes of lanes", n)
+			}
+			mustClose(t, r)
+		})
+	})
+}
+
+// A commit that meets the archiver's last look waits for the end of that look,
+// and then knows whether it was seen.
+func TestCommitWhileFreezing(t *testing.T) {
+	for _, seen := range []bool{true, false} {
+		o, _ := (*Options)(nil).withDefaults()
+		r := newRecorder(new(fakeArchive), o)
+		p := mustProducer(t, r, "a", nil)
+		c, err := p.TryClaim(1, 0, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.phase.Store(freezing)
+		result := make(chan bool)
+		go func() { result <- c.Commit() }()
+		select {
+		case <-result:
+			t.Fatal("the commit did not wait")
+		case <-time.After(10 * time.Millisecond):
+		}
+		if seen {
+			p.lane.limit.Store(1 << 20)
+		}
+		r.phase.Store(frozen)
+		if got := <-result; got != seen {
+			t.Errorf("committed %v, seen %v", got, seen)
+		}
+	}
+}

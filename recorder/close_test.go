@@ -123,10 +123,10 @@ func TestCommitAfterProducerClose(t *testing.T) {
 		if _, err := p.TryClaim(1, 0, 4); !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
-		mustClose(t, r)
 		if _, err := p.Write(make([]byte, p.MaxRecord()+1)); !errors.Is(err, ErrClosed) {
 			t.Error("too large, and closed:", err)
 		}
+		mustClose(t, r)
 		got := replay(t, f.all(), 1)
 		if s := p.Stats(); s.Lost != 1 || s.Refused != 2 || got.next != 1 || len(got.losses) != 1 || got.losses[0].Reason != journal.LossClosed {
 			t.Errorf("stats %+v, archive %+v", s, got)
@@ -198,6 +198,37 @@ func TestCloseOutOfTime(t *testing.T) {
 			}
 			if again := r.Close(t.Context()); again != err {
 				t.Error("second Close:", again)
+			}
+		})
+	})
+}
+
+// What was written before Close ran out of time is durable, and waiters are
+// told so.
+func TestWaitDurableWhileCloseRunsOut(t *testing.T) {
+	bothKinds(t, func(t *testing.T, shared bool) {
+		synctest.Test(t, func(t *testing.T) {
+			f := new(fakeArchive)
+			f.before = func(int, []byte) (int, error) { time.Sleep(300 * time.Millisecond); return 0, nil }
+			r := startFake(t, f, &Options{LaneSize: 1024})
+			opts := &ProducerOptions{Shared: shared}
+			other, p := mustProducer(t, r, "other", opts), mustProducer(t, r, "a", opts)
+			_, _ = other.Write([]byte("x"))
+			synctest.Wait() // the archiver writes it, for 300 ms
+			_, _ = p.Write([]byte("first"))
+			result := make(chan error)
+			go func() { result <- p.WaitDurable(t.Context()) }()
+			synctest.Wait()
+			fill(t, p)
+			ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+			defer cancel()
+			closed := make(chan error)
+			go func() { closed <- r.Close(ctx) }()
+			if err := <-result; err != nil {
+				t.Error("WaitDurable:", err)
+			}
+			if err := <-closed; !errors.Is(err, context.DeadlineExceeded) {
+				t.Error("Close:", err)
 			}
 		})
 	})
