@@ -74,8 +74,11 @@ func (p *SharedProducer) claim(n int) (*ring, uint64, error) {
 		if err != ErrClosed {
 			return r, pos, err
 		}
+		// next before closed: a Close that comes behind these loads finds next
+		// and closes it; of one that was before, no claim may escape into a next
+		// ring that the consumer has linked and not closed yet.
 		next := r.next.Load()
-		if next == nil {
+		if next == nil || r.closed.Load() {
 			return nil, 0, ErrClosed
 		}
 		p.home.current.CompareAndSwap(r, next)

@@ -319,6 +319,19 @@ func TestClose(t *testing.T) {
 			t.Error("Commit: true")
 		}
 	})
+	t.Run("MPSC: the consumer retires the ring at this moment", func(t *testing.T) {
+		p, c, _ := NewMPSC(64)
+		p.Close()
+		// retire has linked the next ring and not yet found this one closed.
+		next := makeRing(64, true, 128, c.ring.stats)
+		c.ring.next.Store(next)
+		if _, err := p.Write([]byte("late")); err != ErrClosed {
+			t.Errorf("Write after Close: %v", err)
+		}
+		if got := p.home.current.Load(); got != c.ring {
+			t.Error("the next ring is current")
+		}
+	})
 	t.Run("MPSC: CommitN of an abandoned claim", func(t *testing.T) {
 		p, c, _ := NewMPSC(64)
 		open := must(p.TryClaim(16))
