@@ -211,3 +211,67 @@ func TestRecorderClosed(t *testing.T) {
 	}
 	c.Close()
 }
+
+// lateDeadlines is a connection on which an idle deadline is set only after
+// something else has happened.
+type lateDeadlines struct {
+	net.Conn
+	first func() // before the first deadline that is not in the past
+	past  chan struct{}
+}
+
+func (c *lateDeadlines) SetReadDeadline(t time.Time) error {
+	if t.Equal(longAgo) {
+		err := c.Conn.SetReadDeadline(t)
+		close(c.past)
+		return err
+	}
+	if c.first != nil {
+		first := c.first
+		c.first = nil
+		first()
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// The idle timeout sets its deadline just after the context has set the one that
+// wakes the reader: the reader must wake all the same.
+func TestStopRacesWithTheIdleTimeout(t *testing.T) {
+	a := newArchive(t, nil)
+	nc, _ := tcpPair(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	late := &lateDeadlines{Conn: nc, past: make(chan struct{})}
+	late.first = func() { cancel(errEnough); <-late.past }
+	c := NewConn(late, nil, a.producer("s", nil), &Options{IdleTimeout: time.Hour, CloseTimeout: 10 * time.Millisecond})
+	select {
+	case err := <-record(ctx, c):
+		if !errors.Is(err, errEnough) {
+			t.Errorf("Record: %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("Record does not notice that its context is done")
+	}
+}
+
+// The claim of a frame that broke off is given back: in a shared lane, where the
+// next record waits for it, that one can go.
+func TestBrokenFrameGivesItsClaimBack(t *testing.T) {
+	a := newArchive(t, nil)
+	p := a.producer("s", &recorder.ProducerOptions{Shared: true})
+	nc, peer := tcpPair(t)
+	var w wire
+	serve(peer, w.raw("\x82\x7e\x10\x00half").Bytes())
+	c := NewConn(nc, nil, p, nil)
+	if err := c.Record(t.Context()); err == nil {
+		t.Fatal("Record returned nil")
+	}
+	c.Close()
+	if _, err := p.Write([]byte("next")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := p.WaitDurable(ctx); err != nil {
+		t.Errorf("the record behind the broken frame: %v", err)
+	}
+}

@@ -397,3 +397,35 @@ func TestContinues(t *testing.T) {
 		t.Errorf("%q", all)
 	}
 }
+
+// A disk that fails ends a run whose sources are idle, too.
+func TestDiskFailsWhileNothingComes(t *testing.T) {
+	disk := vfs.NewFault(nil)
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	go io.WriteString(pw, "one\n")
+	cfg := &Config{Dir: t.TempDir(), Specs: specs(t, "-"), Source: source.Options{Stdin: pr}, Journal: journal.Options{FS: disk}, WatchEvery: time.Millisecond}
+	disk.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
+		if op.Kind == vfs.OpSync && op.Name != "HEAD" {
+			if _, err := vfs.OS.Stat(cfg.Dir + "/broken"); err == nil {
+				return vfs.Verdict{Err: syscall.EIO}
+			}
+		}
+		return vfs.Verdict{}
+	})
+	broken := false
+	cfg.Watch = func(s *Snapshot) {
+		if s.Stats.Journal.DurableSeq == 1 && !broken {
+			broken = true
+			if err := vfs.OS.MkdirAll(cfg.Dir+"/broken", 0o700); err == nil {
+				go io.WriteString(pw, "two\n")
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	rep, err := Run(ctx, cfg)
+	if !errors.Is(err, syscall.EIO) || ctx.Err() != nil {
+		t.Fatalf("Run: %v; report %+v", err, rep)
+	}
+}
