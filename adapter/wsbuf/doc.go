@@ -4,7 +4,7 @@
 //	conn, err := wsbuf.Dial(ctx, "wss://example.com/feed", producer, nil)
 //	if err != nil { … }
 //	defer conn.Close()
-//	err = conn.Send(ws.OpText, []byte(`{"op":"subscribe"}`))
+//	err = conn.Send(ctx, ws.OpText, []byte(`{"op":"subscribe"}`))
 //	err = conn.Record(ctx) // until the peer closes, the connection drops, or ctx is done
 //
 // # What is recorded
