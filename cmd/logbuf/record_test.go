@@ -146,9 +146,9 @@ func TestRecordView(t *testing.T) {
 	s.Draining = true
 	v.show(s)
 	want := `recording 2 sources into day1; Ctrl-C ends it
-100ms  1k/s  10 KiB/s  100 records  1.0 KiB  ring high 25%  dropped 0  lag 3ms  1 of 2 not connected
-1.1s  1k/s  1.0 MiB/s  1,100 records  1.0 MiB  ring high 25%  dropped 7  lag 3ms  1 of 2 not connected
-2.1s  0/s  0 B/s  1,100 records  1.0 MiB  ring high 25%  dropped 7  lag 3ms  1 of 2 not connected  draining
+100ms  1k/s  10 KiB/s  dropped 0  ring high 25%  lag 3ms  100 records  1.0 KiB  1 of 2 not connected
+1.1s  1k/s  1.0 MiB/s  dropped 7  ring high 25%  lag 3ms  1,100 records  1.0 MiB  1 of 2 not connected
+2.1s  0/s  0 B/s  dropped 7  ring high 25%  lag 3ms  1,100 records  1.0 MiB  1 of 2 not connected  draining
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)

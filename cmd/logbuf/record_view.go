@@ -66,7 +66,7 @@ func totals(s *capture.Snapshot) (records, bytes uint64) {
 	return records, bytes
 }
 
-// text is the line: rate, bytes, ring, drops, lag, and what is not as it should be.
+// text is the line. What matters most comes first: a narrow terminal cuts the end.
 func (v *recordView) text(s *capture.Snapshot) string {
 	var dropped uint64
 	ring := 0.0
@@ -78,9 +78,9 @@ func (v *recordView) text(s *capture.Snapshot) string {
 	}
 	records, bytes := totals(s)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s  %s  %s  %s  ring high %.0f%%  dropped %s  lag %s",
-		cli.Elapsed(s.Elapsed.Truncate(100*time.Millisecond)), v.rate, v.byteRate, cli.Plural(records, "record"), cli.Bytes(bytes),
-		100*ring, cli.Count(dropped), cli.Elapsed(s.Stats.Lag))
+	fmt.Fprintf(&b, "%s  %s  %s  dropped %s  ring high %.0f%%  lag %s  %s  %s",
+		cli.Elapsed(s.Elapsed.Truncate(100*time.Millisecond)), v.rate, v.byteRate,
+		cli.Count(dropped), 100*ring, cli.Elapsed(s.Stats.Lag), cli.Plural(records, "record"), cli.Bytes(bytes))
 	away := 0
 	for _, src := range s.Sources {
 		if src.State == source.Connecting || src.State == source.Waiting {
