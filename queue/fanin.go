@@ -2,52 +2,122 @@ package queue
 
 import (
 	"fmt"
-	"slices"
-	"sync/atomic"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
 // FanIn merges any number of producers without contention between them: each
-// has an SPSC lane of its own, and the consumer goes round the lanes. Records
-// of one producer stay in order; between producers there is no order but that
-// of the round. A producer that stalls, or forgets a claim, holds up only
-// itself.
+// has an SPSC lane of its own, and the consumer goes round the lanes, or, see
+// NewFanInByTime, takes the records in the order of their timestamps. Records
+// of one producer stay in order. A producer that stalls, or forgets a claim,
+// holds up only itself.
 //
-// NewProducer and Stats may be called by any goroutine; the consumer's verbs,
-// Next, Type, Release, Drain, Peek and ReleaseTo, are for one goroutine at a
-// time. They mean what they mean to a Consumer, over a stream of positions
-// that is the FanIn's own: Position of a lane's Producer does not compare with
-// End of a span.
+// NewProducer, Close, Stats and Lanes may be called by any goroutine. The rest
+// is for one goroutine at a time and means what it means to a Consumer, over a
+// stream of positions that is the FanIn's own: Position of a lane's Producer
+// does not compare with End of a span.
+//
+// # Fairness
+//
+// A FanIn made by NewFanIn goes round. Let C be the capacity of a lane. A
+// lane's turn ends when nothing is found in it, or when its reading position
+// has moved by C bytes or more since the turn began; turns go on across calls
+// and verbs. What is longer than the rest of the turn is delivered whole, so a
+// turn is at most 2C-16 bytes of frames, headers and alignment included, and
+// at most C/4 records. Between two turns of a lane every other lane has one
+// turn at most, and a lane that is added takes its place behind all others:
+// while a record waits at the head of its lane, no other lane delivers more
+// than 2C-16 bytes, and no newcomer anything.
 type FanIn struct {
 	laneCapacity int
-	start        uint64                // where positions begin
-	lanes        atomic.Pointer[lanes] // replaced whole, never changed in place
+	start        uint64              // where positions begin
+	lanes        step.Pointer[lanes] // replaced whole, never changed in place
 
 	// Of the consumer's goroutine:
-	turn     int       // index of the lane whose turn it is
-	quota    int       // records' bytes that it may still deliver in this turn
-	current  *Consumer // lane of the record that Next returned last
-	read     uint64    // position behind everything delivered
-	released uint64    // position behind everything given back
-	held     []held    // spans delivered and not given back, oldest first
+	seen    *lanes  // lanes as of the last look
+	order   []*lane // the lanes of seen, in the order of their turns
+	turn    int     // index of the lane whose turn it is
+	began   uint64  // that lane's reading position when its turn began
+	current *lane   // lane of the record that Next or Drain delivered last, until it is given back
+	last    *lane   // lane of the record or span that was delivered last
+	byTime  *byTime // nil: round-robin
+	spans
 }
 
-// lanes is the rings that are read, and the counters of those that are gone.
-type lanes struct {
-	list    []*Consumer
-	retired Stats
-}
-
-// held is a span that the caller has not given back: [end-size, end) in the
-// FanIn's positions is [laneEnd-size, laneEnd) in the lane's.
-type held struct {
-	lane         *Consumer
-	end, laneEnd uint64
-}
-
-// NewFanIn makes a FanIn without lanes. laneCapacity is the size in bytes of
-// each lane, as NewSPSC takes it.
+// NewFanIn makes a FanIn without lanes that goes round. laneCapacity is the
+// size in bytes of each lane, as NewSPSC takes it.
 func NewFanIn(laneCapacity int) (*FanIn, error) {
 	return newFanIn(laneCapacity, 0)
+}
+
+// NewFanInByTime makes a FanIn without lanes that merges them by timestamp.
+// laneCapacity is as for NewFanIn; grace, 0 or more, is how long the consumer
+// waits for a record that belongs before one it has. A record's payload begins
+// with its timestamp, an int64 in little-endian, as the recorder writes it
+// (nanoseconds since the Unix epoch; any other unit will do, it is only
+// compared).
+//
+// # Order
+//
+// A record is in time if it is committed less than the grace after the first
+// commit of a record with a greater timestamp, in whatever lane, and no record
+// before it in its own lane has a greater one. Every record that is in time is
+// delivered before all records with greater timestamps. A lane takes part from
+// the first call that begins after NewProducer has returned. Records with
+// equal timestamps come in the order of lane numbers, as far as they are there.
+//
+// Whatever is delivered behind a record with a greater timestamp is late:
+// Late says so of the current record, and Stats counts it. It is delivered
+// as soon as its turn among the records that are there comes, and nothing
+// waits for it. Being late needs one of: committed later than the grace; a
+// timestamp less than that of a record before it in its lane (a clock that
+// stepped back: from there until the lane has caught up with itself, its
+// records are late, the other lanes' are not); or a record with too great a
+// timestamp that was delivered before (a clock that jumped ahead makes all
+// that is committed later than the grace after it late, until timestamps have
+// caught up with it).
+//
+// A record of less than 8 bytes has no timestamp. It counts as having that of
+// the record before it in its lane, or the least there is if it is the lane's
+// first, and is never late itself.
+//
+// # Delay
+//
+// A record that is the least at the head of all lanes, none of them empty, is
+// delivered at once, without a look at the clock. An open lane that is empty
+// delays the others by no more than the grace and 1/64 of it: a record may be
+// delivered, together with everything before it in time, when it has been
+// seen for so long. It is seen, at the latest, when Next, Ready, Due, Drain or
+// Peek finds nothing else to deliver, or when each lane has delivered as many
+// bytes as it has. A consumer that sleeps should therefore look when a record
+// arrives, as package channel does, and again after Due. A lane that is closed
+// and read to its end delays nobody. The grace is measured by a monotonic
+// clock.
+//
+// Lanes are read least timestamp first, and not round. What has waited for the
+// grace is still delivered after at most 4C bytes of each other lane, C being
+// a lane's capacity, even if records with lower timestamps arrive without end.
+//
+// A span has records of one lane that may go at once: up to the first one with
+// a timestamp greater than that at another lane's head, and either only
+// records that are late or none. Choosing a record takes a look at the head of
+// each lane.
+func NewFanInByTime(laneCapacity int, grace time.Duration) (*FanIn, error) {
+	base := time.Now()
+	return newFanInByTime(laneCapacity, 0, grace, func() time.Duration { return time.Since(base) })
+}
+
+func newFanInByTime(laneCapacity int, start uint64, grace time.Duration, clock func() time.Duration) (*FanIn, error) {
+	if grace < 0 {
+		return nil, fmt.Errorf("queue: grace of %v: must not be negative", grace)
+	}
+	f, err := newFanIn(laneCapacity, start)
+	if err != nil {
+		return nil, err
+	}
+	f.byTime = newByTime(grace, clock)
+	return f, nil
 }
 
 func newFanIn(laneCapacity int, start uint64) (*FanIn, error) {
@@ -55,57 +125,78 @@ func newFanIn(laneCapacity int, start uint64) (*FanIn, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &FanIn{laneCapacity: int(size), quota: int(size), start: start, read: start, released: start}
-	f.lanes.Store(new(lanes))
+	f := &FanIn{laneCapacity: int(size), start: start, seen: new(lanes), spans: spans{read: start, released: start}}
+	f.lanes.Store(f.seen)
 	return f, nil
 }
 
-// NewProducer adds a lane and returns its producer. Close of the producer
-// retires the lane: the consumer reads what is left in it, and then it is
-// gone.
+// NewProducer adds a lane and returns its producer, or ErrClosed. Close of the
+// producer retires the lane: the consumer reads what is left in it, and then
+// it is gone.
 func (f *FanIn) NewProducer() (*Producer, error) {
 	p, c, err := newSPSC(f.laneCapacity, f.start)
 	if err != nil {
 		return nil, err
 	}
-	f.change(func(l *lanes) { l.list = append(l.list, c) })
+	if !f.open(&lane{c: c}) {
+		return nil, ErrClosed
+	}
 	return p, nil
 }
 
-// change replaces the lanes by a copy that edit has changed.
-func (f *FanIn) change(edit func(*lanes)) {
-	for {
-		old := f.lanes.Load()
-		l := &lanes{list: append(make([]*Consumer, 0, len(old.list)+1), old.list...), retired: old.retired}
-		edit(l)
-		if f.lanes.CompareAndSwap(old, l) {
-			return
-		}
-	}
+// Close ends the adding of lanes: NewProducer fails with ErrClosed from now
+// on. The lanes that there are stay until their producers close them. Any
+// goroutine may call Close, and again.
+func (f *FanIn) Close() error {
+	f.change(func(l *lanes) bool {
+		wasOpen := !l.closed
+		l.closed = true
+		return wasOpen
+	})
+	return nil
 }
 
-// Next gives back everything read before and returns the next record. See
-// Consumer.Next.
-func (f *FanIn) Next() (rec []byte, ok bool) {
-	f.releaseSpans()
-	for range f.round() {
-		l := f.lane()
-		if l == nil {
-			return nil, false
-		}
-		if f.quota > 0 {
-			if rec, ok = l.Next(); ok {
-				f.current = l
-				f.quota -= headerLen + len(rec)
-				return rec, true
-			}
-		}
-		if l == f.current {
-			f.releaseRecord()
-		}
-		f.pass(l)
+// Drained reports whether the FanIn is closed, and so are all producers, and
+// everything that they committed has been read.
+func (f *FanIn) Drained() bool {
+	f.look()
+	if !f.seen.closed {
+		return false // before that, lanes may still be added
 	}
-	return nil, false
+	for _, l := range f.order {
+		if !l.c.Drained() {
+			return false
+		}
+	}
+	return true
+}
+
+// Ready reports whether a record may be read now. It delivers nothing and
+// leaves what was delivered before valid.
+func (f *FanIn) Ready() bool {
+	wait, ok := f.Due()
+	return ok && wait == 0
+}
+
+// Due reports how long it is until a record may be read: 0 if one may be read
+// now; false if there is none. In between are records that a FanIn by time
+// holds back; if another arrives meanwhile, the wait may become shorter, so
+// look again then. Due delivers nothing and leaves what was delivered before
+// valid.
+func (f *FanIn) Due() (time.Duration, bool) {
+	if f.byTime != nil {
+		if f.byTime.pick(f) != nil {
+			return 0, true
+		}
+		return f.byTime.wait, f.byTime.holds
+	}
+	f.look()
+	for _, l := range f.order {
+		if l.c.Ready() {
+			return 0, true
+		}
+	}
+	return 0, false
 }
 
 // Type is the type of the record that Next returned last, 0 once it is given back.
@@ -113,139 +204,20 @@ func (f *FanIn) Type() int32 {
 	if f.current == nil {
 		return 0
 	}
-	return f.current.Type()
+	return f.current.c.Type()
 }
 
-// Release gives everything read so far back to the producers at once.
-func (f *FanIn) Release() {
-	f.releaseRecord()
-	f.releaseSpans()
+// Lane is the number of the lane, as Producer.Lane and Lanes tell it, of the
+// record or span that was delivered last; 0 before the first. The function
+// that is given to Drain may call it.
+func (f *FanIn) Lane() uint64 {
+	if f.last == nil {
+		return 0
+	}
+	return f.last.id
 }
 
-// releaseRecord gives back the record that Next returned. No span is held
-// then: Next has given them back.
-func (f *FanIn) releaseRecord() {
-	if f.current != nil {
-		f.current.Release()
-		f.current = nil
-	}
-}
-
-func (f *FanIn) releaseSpans() {
-	if len(f.held) > 0 {
-		f.ReleaseTo(f.read)
-	}
-}
-
-// Drain calls fn for each of the next records, at most limit, lane by lane: a
-// lane's turn ends after as many bytes as the lane has, so that a producer who
-// keeps up with fn does not keep the others waiting. See Consumer.Drain.
-func (f *FanIn) Drain(limit int, fn func(typ int32, rec []byte)) int {
-	f.Release()
-	n := 0
-	for idle := 0; n < limit && idle < len(f.lanes.Load().list); {
-		l := f.lane()
-		got := l.drain(limit-n, uint64(f.laneCapacity), fn)
-		n += got
-		switch gone := f.pass(l); {
-		case got > 0:
-			idle = 0
-		case !gone:
-			idle++
-		}
-	}
-	return n
-}
-
-// Peek returns the next committed records of one lane, as they lie there. See
-// Consumer.Peek.
-func (f *FanIn) Peek(maxBytes int) Span {
-	f.releaseRecord()
-	for range f.round() {
-		l := f.lane()
-		if l == nil {
-			break
-		}
-		if f.quota > 0 {
-			if s := l.Peek(maxBytes); s.records > 0 {
-				return f.hold(l, s)
-			}
-		}
-		f.pass(l)
-	}
-	return Span{}
-}
-
-// hold notes that s is delivered, and gives it the FanIn's own end position.
-func (f *FanIn) hold(l *Consumer, s Span) Span {
-	f.quota -= len(s.frames)
-	f.read += uint64(len(s.frames))
-	f.held = append(f.held, held{lane: l, end: f.read, laneEnd: s.end})
-	s.end = f.read
-	return s
-}
-
-// ReleaseTo gives back every span up to pos: the End of a span, or a position
-// inside one that is a multiple of 8. See Consumer.ReleaseTo.
-func (f *FanIn) ReleaseTo(pos uint64) {
-	if int64(pos-f.released) < 0 || int64(f.read-pos) < 0 || pos%headerLen != 0 {
-		panic(fmt.Sprintf("queue: ReleaseTo(%d): must be a multiple of 8 between %d, already released, and %d, read so far",
-			pos, f.released, f.read))
-	}
-	n := 0
-	for n < len(f.held) && int64(pos-f.held[n].end) >= 0 {
-		f.held[n].lane.ReleaseTo(f.held[n].laneEnd)
-		n++
-	}
-	if n < len(f.held) && int64(pos-f.released) > 0 {
-		h := f.held[n]
-		if at := h.laneEnd - (h.end - pos); int64(at-h.lane.released) > 0 {
-			h.lane.ReleaseTo(at)
-		}
-	}
-	f.held = slices.Delete(f.held, 0, n)
-	f.released = pos
-}
-
-// Stats sums the counters of all lanes, those that are gone included; the
-// high-water mark is the largest of any lane. Any goroutine may call it.
-func (f *FanIn) Stats() Stats {
-	l := f.lanes.Load()
-	s := l.retired
-	for _, c := range l.list {
-		s = s.add(c.Stats())
-	}
-	return s
-}
-
-// round is how many lanes to ask before nothing is there: each once, and the
-// one whose turn it was again, with a new quota.
-func (f *FanIn) round() int { return len(f.lanes.Load().list) + 1 }
-
-// lane is the lane whose turn it is, or nil if there are none.
-func (f *FanIn) lane() *Consumer {
-	list := f.lanes.Load().list
-	if len(list) == 0 {
-		return nil
-	}
-	if f.turn >= len(list) {
-		f.turn = 0
-		f.quota = f.laneCapacity
-	}
-	return list[f.turn]
-}
-
-// pass ends the turn of c. A lane that is closed and read to its end goes.
-func (f *FanIn) pass(c *Consumer) (gone bool) {
-	f.quota = f.laneCapacity
-	if !c.Drained() {
-		f.turn++
-		return false
-	}
-	c.count() // so that spans that are still held count
-	f.change(func(l *lanes) {
-		l.list = slices.DeleteFunc(l.list, func(o *Consumer) bool { return o == c })
-		l.retired = l.retired.add(c.Stats())
-	})
-	return true
-}
+// Late reports whether the record, or the records of the span, that was
+// delivered last came behind one with a greater timestamp. It is always false
+// if the FanIn goes round. The function that is given to Drain may call it.
+func (f *FanIn) Late() bool { return f.byTime != nil && f.byTime.late }

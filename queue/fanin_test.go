@@ -100,7 +100,7 @@ func TestFanInLanesComeAndGo(t *testing.T) {
 	if s := f.Stats(); s.Records != 20 || s.Bytes != 20 || s.HighWater != 16 {
 		t.Errorf("%+v", s)
 	}
-	if got := cap(f.held); got > 64 {
+	if got := cap(f.spans.list); got > 64 {
 		t.Errorf("room for %d held spans", got)
 	}
 }
@@ -135,8 +135,8 @@ func TestFanInRetiresHeldLane(t *testing.T) {
 	if s := f.Stats(); s.Records != 2 || s.Bytes != 12 {
 		t.Errorf("after the release: %+v", s)
 	}
-	for i, h := range f.held[:cap(f.held)] {
-		if h.lane != nil {
+	for i, h := range f.spans.list[:cap(f.spans.list)] {
+		if h.ring != nil {
 			t.Errorf("held %d keeps a lane's memory", i)
 		}
 	}

@@ -194,7 +194,7 @@ func (m *model) finish() {
 	if s.HighWater > m.capacity-8 || s.HighWater < 0 || m.records > 0 && s.HighWater == 0 {
 		m.fatalf("high water %d of %d", s.HighWater, m.capacity)
 	}
-	want := Stats{m.records, m.bytes, m.full, m.aborts, s.Abandoned, m.padding, s.HighWater}
+	want := Stats{Records: m.records, Bytes: m.bytes, Full: m.full, Aborts: m.aborts, Abandoned: s.Abandoned, Padding: m.padding, HighWater: s.HighWater}
 	if s != want {
 		m.fatalf("stats\n%+v, want\n%+v", s, want)
 	}

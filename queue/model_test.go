@@ -27,7 +27,7 @@ type model struct {
 	log      []string
 	capacity int
 
-	records, bytes, full, aborts, abandoned, padding uint64
+	records, bytes, full, aborts, padding uint64
 }
 
 type laneModel struct {
@@ -102,7 +102,7 @@ func (m *model) addLane() {
 	}
 	p := must(m.f.NewProducer())
 	list := m.f.lanes.Load().list
-	m.lanes = append(m.lanes, &laneModel{w: p, c: list[len(list)-1], tag: int32(len(m.lanes) + 1)})
+	m.lanes = append(m.lanes, &laneModel{w: p, c: list[len(list)-1].c, tag: int32(len(m.lanes) + 1)})
 }
 
 func (m *model) fatalf(format string, args ...any) {

@@ -32,7 +32,8 @@ var (
 
 // ring is what both roles share. Who writes what:
 //
-//	mem, capacity, shared   nobody after construction
+//	mem, capacity, shared,  nobody after construction
+//	lane
 //	home                    nobody after construction; see home
 //	next                    the consumer, once: the ring that takes this one's place
 //	slots                   MPSC producers, by compare-and-swap
@@ -48,6 +49,7 @@ type ring struct {
 	capacity uint64
 	lapShift uint
 	shared   bool       // MPSC
+	lane     uint64     // number of the lane in its FanIn, from 1; 0: none
 	slots    []producer // MPSC: the claims that are open, see newSlots
 	closed   step.Bool
 	home     *home // MPSC

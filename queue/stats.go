@@ -16,6 +16,7 @@ type Stats struct {
 	Aborts    uint64 // claims given back with Abort
 	Abandoned uint64 // claims that the consumer passed over; their Commit returns false
 	Padding   uint64 // bytes lost to padding before the end of the buffer
+	Late      uint64 // records that a FanIn by time delivered behind a later one; 0 for other rings
 	HighWater int    // the most bytes in use that either side has seen, headers included; a producer looks every 1/16 of the capacity
 }
 
@@ -50,6 +51,7 @@ func (s Stats) add(o Stats) Stats {
 	s.Aborts += o.Aborts
 	s.Abandoned += o.Abandoned
 	s.Padding += o.Padding
+	s.Late += o.Late
 	s.HighWater = max(s.HighWater, o.HighWater)
 	return s
 }
