@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/nexus-logbuf/logbuf/journal"
 )
@@ -116,6 +117,9 @@ func (o *ProducerOptions) withDefaults(r *Options) (ProducerOptions, error) {
 	}
 	return c, checkLaneSize("ProducerOptions", c.LaneSize)
 }
+
+// capacity is what package queue makes of LaneSize.
+func (o *ProducerOptions) capacity() int { return 1 << bits.Len(uint(o.LaneSize-1)) }
 
 func checkLaneSize(where string, n int) error {
 	if n < minLaneSize || n > maxLaneSize {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"runtime"
 	"strings"
@@ -213,6 +214,52 @@ func TestOneUnsharedProducerPerStream(t *testing.T) {
 		t.Errorf("write after Close: %v", err)
 	}
 	mustProducer(t, r, "a", shared)
+}
+
+// A producer that is refused costs nothing: no lane, no stream in the archive.
+func TestRefusedProducerAllocatesNothing(t *testing.T) {
+	const size = 512 << 20
+	tests := []struct {
+		name  string
+		limit int
+		call  string // stream of the call that must fail
+		want  string
+	}{
+		{"memory limit", 1 << 20, "b", "536870912 bytes exceeds Options.MemoryLimit"},
+		{"stream in use", 1 << 30, "a", "has an open producer"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := new(fakeArchive)
+			r := startFake(t, f, &Options{MemoryLimit: test.limit})
+			mustProducer(t, r, "a", nil)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := r.Producer(test.call, &ProducerOptions{LaneSize: size})
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatal(err)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n >= size/2 {
+				t.Errorf("%d bytes were allocated", n)
+			}
+			if len(f.streams) != 1 || len(r.Stats().Streams) != 1 {
+				t.Errorf("streams %q, %+v", f.streams, r.Stats().Streams)
+			}
+			mustClose(t, r)
+		})
+	}
+}
+
+// Sums of lanes near the largest int do not wrap around, on 32 bits either.
+func TestMemoryLimitDoesNotOverflow(t *testing.T) {
+	r := newRecorder(new(fakeArchive), Options{MemoryLimit: math.MaxInt})
+	r.memory = math.MaxInt - 1<<20
+	for size, fits := range map[int]bool{1 << 20: true, 1<<20 + 1: false, maxLaneSize: false} {
+		if _, err := r.room("a", &ProducerOptions{LaneSize: size}); (err == nil) != fits {
+			t.Errorf("a lane of %d bytes in 1 MiB: %v", size, err)
+		}
+	}
 }
 
 func TestMemoryLimit(t *testing.T) {

@@ -109,6 +109,9 @@ func (r *Recorder) Producer(stream string, opts *ProducerOptions) (*Producer, er
 	if r.phase.Load() != running {
 		return nil, r.refusal()
 	}
+	if err := r.waitForRoom(stream, &o); err != nil {
+		return nil, err
+	}
 	id, err := r.journal.DefineStream(stream)
 	if err != nil {
 		if r.phase.Load() != running {
@@ -120,7 +123,7 @@ func (r *Recorder) Producer(stream string, opts *ProducerOptions) (*Producer, er
 	if err != nil {
 		return nil, fmt.Errorf("recorder: stream %q: %w", stream, err)
 	}
-	if err := r.admit(l, stream, id, &o); err != nil {
+	if err := r.admit(l, stream, id); err != nil {
 		return nil, err
 	}
 	return &Producer{
@@ -153,12 +156,12 @@ func newLane(o *ProducerOptions) (l *lane, err error) {
 	return l, err
 }
 
-// admit puts the lane among those that the archiver reads.
-func (r *Recorder) admit(l *lane, name string, id uint16, o *ProducerOptions) error {
+// waitForRoom returns nil when the lane may be made. It comes before the lane
+// and before the stream's definition, so that a call that is refused costs
+// nothing; the caller holds making, so that nobody else takes the room.
+func (r *Recorder) waitForRoom(name string, o *ProducerOptions) error {
 	for {
-		r.mu.Lock()
-		retired, err := r.tryAdmit(l, name, id, o)
-		r.mu.Unlock()
+		retired, err := r.room(name, o)
 		if retired == nil {
 			return err
 		}
@@ -169,23 +172,39 @@ func (r *Recorder) admit(l *lane, name string, id uint16, o *ProducerOptions) er
 	}
 }
 
-// tryAdmit is admit with the lock held. It returns a retired lane if that is
-// what the new one must wait for.
-func (r *Recorder) tryAdmit(l *lane, name string, id uint16, o *ProducerOptions) (retired *lane, err error) {
+// room is waitForRoom that does not wait. It returns a retired lane if that is
+// what there is to wait for.
+func (r *Recorder) room(name string, o *ProducerOptions) (retired *lane, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.phase.Load() != running {
 		return nil, r.refusal()
 	}
-	if r.memory+l.capacity > r.opts.MemoryLimit {
-		if retired := r.retiredLane(); retired != nil && l.capacity <= r.opts.MemoryLimit {
-			return retired, nil
+	for _, st := range r.streams {
+		if st.name == name && (st.open != nil || (st.shared > 0 && !o.Shared)) {
+			return nil, fmt.Errorf("recorder: stream %q has an open producer: close it first, or make all producers of the stream with ProducerOptions.Shared", name)
 		}
-		return nil, fmt.Errorf("recorder: stream %q: a lane of %d bytes exceeds Options.MemoryLimit: open lanes take %d of %d bytes; close producers, or use a smaller LaneSize or a larger limit",
-			name, l.capacity, r.memory, r.opts.MemoryLimit)
+	}
+	capacity := o.capacity()
+	if capacity <= r.opts.MemoryLimit-r.memory { // a sum could overflow
+		return nil, nil
+	}
+	if retired := r.retiredLane(); retired != nil && capacity <= r.opts.MemoryLimit {
+		return retired, nil
+	}
+	return nil, fmt.Errorf("recorder: stream %.60q: a lane of %d bytes exceeds Options.MemoryLimit: open lanes take %d of %d bytes; close producers, or use a smaller LaneSize or a larger limit",
+		name, capacity, r.memory, r.opts.MemoryLimit)
+}
+
+// admit puts the lane, for which there is room, among those that the archiver
+// reads.
+func (r *Recorder) admit(l *lane, name string, id uint16) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase.Load() != running {
+		return r.refusal()
 	}
 	st := r.stream(name, id)
-	if st.open != nil || (st.shared > 0 && !o.Shared) {
-		return nil, fmt.Errorf("recorder: stream %q has an open producer: close it first, or make all producers of the stream with ProducerOptions.Shared", name)
-	}
 	l.stream = st
 	for _, old := range st.lanes {
 		if old.retired.Load() {
@@ -193,7 +212,7 @@ func (r *Recorder) tryAdmit(l *lane, name string, id uint16, o *ProducerOptions)
 		}
 	}
 	st.lanes = append(st.lanes, l)
-	if o.Shared {
+	if l.shared != nil {
 		st.shared++
 	} else {
 		st.open = l
@@ -201,7 +220,7 @@ func (r *Recorder) tryAdmit(l *lane, name string, id uint16, o *ProducerOptions)
 	r.memory += l.capacity
 	lanes := append(slices.Clone(*r.lanes.Load()), l)
 	r.lanes.Store(&lanes)
-	return nil, nil
+	return nil
 }
 
 // stream returns the stream of that id, making it if need be. mu is held.
