@@ -8,7 +8,7 @@ GO ?= go
 # in-each runs a command in every module, and stops at the first that fails.
 in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
 
-.PHONY: check test race fmt vet staticcheck tidy cross fuzz bench spin explore explore-long demo clean
+.PHONY: check test race fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants demo clean
 
 check: fmt vet staticcheck tidy cross test race ## all that must hold before a commit lands
 
@@ -53,6 +53,9 @@ explore: ## runs the shipped rings and channels in every order up to a bound, se
 
 explore-long: ## the same with one preemption more, many minutes
 	LOGBUF_EXPLORE=long $(EXPLORE) -run Explore -v ./queue ./channel
+
+mutants: ## one defect at a time in the rings, the parker, the channels: each must be caught; minutes
+	$(GO) run ./internal/mutants
 
 spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler
 	spec/park/run.sh

@@ -395,9 +395,41 @@ func TestOpenClaimsAreAbandonedByTheLastClose(t *testing.T) {
 	})
 }
 
+// Whatever makes a record visible wakes a receiver that sleeps; a stall limit
+// or a deadline must not have to make up for it.
+func TestEverySendWakes(t *testing.T) {
+	claim := func(tx sender) Claim {
+		c, err := tx.TryClaim(4)
+		if err != nil {
+			panic(err)
+		}
+		return c
+	}
+	for name, send := range map[string]func(tx sender){
+		"TrySend":            func(tx sender) { tx.TrySend([]byte("sent")) },
+		"Send":               func(tx sender) { tx.Send([]byte("sent")) },
+		"Commit":             func(tx sender) { claim(tx).Commit() },
+		"CommitN":            func(tx sender) { claim(tx).CommitN(2) },
+		"CommitQuiet+Notify": func(tx sender) { claim(tx).CommitQuiet(); tx.Notify() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, shared bool, _ Strategy) {
+				synctest.Test(t, func(t *testing.T) {
+					tx, rx := open(t, shared, 1024, Park)
+					time.AfterFunc(time.Second, func() { send(tx) })
+					start := time.Now()
+					if _, err := rx.Recv(t.Context()); err != nil || time.Since(start) != time.Second {
+						t.Fatalf("after %v: %v", time.Since(start), err)
+					}
+				})
+			}, Park)
+		})
+	}
+}
+
 func TestAbortWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tx, rx, _ := NewMPSC(1024, nil)
+		tx, rx, _ := NewMPSC(1024, &Options{StallLimit: -1})
 		hole, _ := tx.TryClaim(8)
 		c, _ := tx.TryClaim(1)
 		c.Commit()

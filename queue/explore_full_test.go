@@ -64,3 +64,38 @@ func TestExploreMPSCNoSpuriousFull(t *testing.T) {
 		}
 	})
 }
+
+// A producer whose tail is stale by far, behind a head that another producer
+// has already seen, must not take the difference for a full ring. What it asks
+// for fits at all times.
+func TestExploreMPSCNoSpuriousFullOnAStaleTail(t *testing.T) {
+	both(t, 2, func() explore.Program {
+		p, c, _ := newMPSC(64, 0)
+		o := &outcome{}
+		done := last(2, p)
+		return explore.Program{
+			Threads: []func(){
+				func() { // 16 bytes of 56, beside 32 of the other producer at most
+					rec := record(1, 0, 8)
+					o.sent(rec)
+					if _, err := p.Write(rec); err != nil {
+						o.fail("%v, with room for it", err)
+					}
+					done()
+				},
+				func() { // 32 bytes, and again when they are read
+					for i := range byte(2) {
+						rec := record(2, i, 24)
+						o.sent(rec)
+						if err := write(p, rec); err != nil {
+							o.fail("write: %v", err)
+						}
+					}
+					done()
+				},
+				o.reading(c, "next"),
+			},
+			Check: func() error { return o.check(c) },
+		}
+	})
+}

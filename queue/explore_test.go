@@ -263,20 +263,22 @@ func TestExploreMPSCClaims(t *testing.T) {
 				return explore.Program{
 					Threads: []func(){
 						func() {
-							cl, err := p.TryClaim(12)
+							cl, err := p.TryClaim(16)
 							for err == ErrFull {
 								step.Yield()
-								cl, err = p.TryClaim(12)
+								cl, err = p.TryClaim(16)
 							}
 							switch how {
 							case "commit":
-								rec := record(1, 0, 12)
+								rec := record(1, 0, 16)
 								o.sent(rec)
 								copy(cl.Bytes(), rec)
 								cl.Commit()
 							case "commitN":
 								rec := record(1, 0, 3)
 								o.sent(rec)
+								// What is given back holds what looks like a record.
+								copy(cl.Bytes(), []byte{8: 8, 12: 1, 15: 0})
 								copy(cl.Bytes(), rec)
 								cl.CommitN(3)
 							default:
