@@ -538,13 +538,42 @@ func TestClosed(t *testing.T) {
 	_, streamErr := w.DefineStream("x")
 	for name, err := range map[string]error{
 		"Append": appendErr, "AppendFrames": framesErr, "DefineStream": streamErr, "AppendLoss": w.AppendLoss(Loss{}),
-		"WaitDurable": w.WaitDurable(t.Context(), 0), "Sync": w.Sync(t.Context()), "Close": w.Close(),
+		"WaitDurable of what was never written": w.WaitDurable(t.Context(), 3), "Sync": w.Sync(t.Context()), "Close": w.Close(),
 	} {
 		if !errors.Is(err, os.ErrClosed) {
 			t.Errorf("%s after Close: %v", name, err)
 		}
 	}
+	if err := w.WaitDurable(t.Context(), 2); err != nil {
+		t.Errorf("WaitDurable of what is durable, after Close: %v", err)
+	}
 	if st := w.Stats(); st.NextSeq != 3 || st.DurableSeq != 3 {
 		t.Errorf("stats after Close: %+v", st)
+	}
+}
+
+// A writer that fails and is closed still says what had become durable before.
+func TestWaitDurableAfterFailureAndClose(t *testing.T) {
+	fault := vfs.NewFault(nil)
+	w := mustOpen(t, t.TempDir(), &Options{Sync: SyncNone, FS: fault})
+	fill(t, w, 3, 3)
+	if err := w.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, w, 1, 3)
+	fault.SetHook(func(_ int, op vfs.Op) (v vfs.Verdict) {
+		if op.Kind == vfs.OpSync {
+			v.Err = syscall.EIO
+		}
+		return v
+	})
+	if err := w.Close(); err == nil {
+		t.Error("Close says nothing of the sync that failed")
+	}
+	if err := w.WaitDurable(t.Context(), 2); err != nil {
+		t.Errorf("of what is durable: %v", err)
+	}
+	if err := w.WaitDurable(t.Context(), 3); !errors.Is(err, syscall.EIO) {
+		t.Errorf("of what is not: %v", err)
 	}
 }

@@ -351,10 +351,6 @@ func (w *Writer) endSync() {
 func (w *Writer) wait(ctx context.Context, state func(*syncState) (durable, written bool)) error {
 	s := &w.sync
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return errClosed
-	}
 	for {
 		durable, written := state(s)
 		var err error

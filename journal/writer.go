@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -362,7 +363,8 @@ func (w *Writer) writeClose() error {
 
 // WaitDurable returns nil once the record seq and all before it are durable. It waits for records that are not written yet, too. Under
 // SyncInterval it waits for the next sync, under SyncBatch for the one that is due anyway, under SyncNone it asks for one.
-// When a write or a sync fails before that, the error is a *WriteError; when ctx ends, it is ctx.Err().
+// When a write or a sync fails before that, the error is a *WriteError; when ctx ends, it is ctx.Err(). After Close it is nil for what is
+// durable, and wraps os.ErrClosed for what was never written.
 func (w *Writer) WaitDurable(ctx context.Context, seq uint64) error {
 	return w.wait(ctx, func(s *syncState) (bool, bool) {
 		s.wantSeq = max(s.wantSeq, seq+1)
@@ -377,6 +379,9 @@ func (w *Writer) Sync(ctx context.Context) error {
 	return w.wait(ctx, func(s *syncState) (bool, bool) {
 		if first {
 			first, target, s.force = false, s.writtenPos, true
+			if s.closed {
+				target = math.MaxUint64 // to no avail, though all is durable
+			}
 		}
 		return target <= s.durablePos, true
 	})
