@@ -11,8 +11,11 @@ import (
 // The structures of a segment file have a codec file each: format_segment.go, format_block.go, format_footer.go, format_head.go. All
 // integers are little-endian. In every structure the zero value is invalid.
 
+// FormatVersion is the version of the archive format that this package writes, and the only one that it reads: the major version in the
+// header of each segment.
+const FormatVersion = 1
+
 const (
-	versionMajor = 1
 	versionMinor = 0
 
 	frameFormatTime = 1 // frames are 8 bytes of header, 8 bytes of time, payload

@@ -52,7 +52,7 @@ type segmentHeader struct {
 func (h *segmentHeader) encode(page []byte) {
 	clear(page[:segmentHeaderLen])
 	copy(page, segmentMagic[:])
-	le.PutUint16(page[8:], versionMajor)
+	le.PutUint16(page[8:], FormatVersion)
 	le.PutUint16(page[10:], versionMinor)
 	le.PutUint32(page[12:], segmentHeaderLen)
 	copy(page[16:32], h.uuid[:])
@@ -84,8 +84,8 @@ func decodeSegmentHeader(page []byte) (segmentHeader, error) {
 	if c := crcOf(page[:segmentHeaderLen-4]); c != h.crc {
 		return h, fmt.Errorf("segment header checksum is %08x, should be %08x", c, h.crc)
 	}
-	if major := le.Uint16(page[8:]); major != versionMajor {
-		return h, fmt.Errorf("%w: file is version %d.%d, this program reads version %d", ErrVersion, major, le.Uint16(page[10:]), versionMajor)
+	if major := le.Uint16(page[8:]); major != FormatVersion {
+		return h, fmt.Errorf("%w: file is version %d.%d, this program reads version %d", ErrVersion, major, le.Uint16(page[10:]), FormatVersion)
 	}
 	if err := checkFormatFields(page); err != nil {
 		return h, err

@@ -6,11 +6,9 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/spf13/cobra"
 )
-
-// formatVersion is the version of the archive format that this build reads and writes.
-const formatVersion = 1
 
 // versionInfo is what `version --json` prints.
 type versionInfo struct {
@@ -49,7 +47,7 @@ archive format that it writes, and the version of Go.`,
 
 func readVersion() versionInfo {
 	v := versionInfo{
-		Version: "(unknown)", Format: formatVersion,
+		Version: "(unknown)", Format: journal.FormatVersion,
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	build, ok := debug.ReadBuildInfo()
