@@ -37,7 +37,7 @@ func (r LossReason) String() string {
 // Loss is what a loss record says: records of a stream that the archive does not have.
 type Loss struct {
 	Stream  uint16     // the stream they belong to
-	First   uint64     // ordinal within the stream, from 0, of the first one lost
+	First   uint64     // ordinal within the stream of the first one lost, from 0 at the Open of the recorder that wrote it: per epoch
 	Records uint64     // how many; 0 when nobody knows
 	Bytes   uint64     // how many payload bytes; 0 when nobody knows
 	From    int64      // time of the first loss, nanoseconds since the Unix epoch
