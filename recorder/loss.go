@@ -17,13 +17,27 @@ type loss struct {
 	reason         journal.LossReason
 }
 
+// maxLosses is how many entries a lossBook takes before losses share them: 56
+// KiB.
+const maxLosses = 1024
+
 // lossBook holds the losses of one lane until the archiver has come to their
 // positions and writes them. Producers add, the archiver takes.
 //
 // The positions never go down. Losses at one position have no record between
-// them; there is at most one entry for each reason there (two for reasons with
-// both known and unknown numbers), so that the number of entries is bounded by
-// the number of records in the lane, however long an overload lasts.
+// them, and there is at most one entry for each reason there (two for reasons
+// with both known and unknown numbers), however long an overload lasts. An
+// unshared producer's position moves with its records only; that of a shared
+// lane also with claims that are aborted, so that losses between those make
+// entries without end until the archiver comes by.
+//
+// So there are maxLosses entries, and then one more for each reason at most: a
+// loss beyond them joins the last entry of its reason, at that one's position.
+// What stays exact: the number of records and bytes lost for each reason, their
+// times, and the ordinals of the records before that entry and of those after
+// the losses that joined it. What does not: where in between the records were
+// lost. The archive has them all at the entry, so that up to there the ordinals
+// of the records in between are too high.
 type lossBook struct {
 	pending atomic.Bool // there are entries; set before the record behind them is committed
 	mu      sync.Mutex
@@ -41,17 +55,26 @@ func (b *lossBook) add(pos func() uint64, e loss) bool {
 		return false
 	}
 	e.pos = pos()
-	for i := len(b.entries) - 1; i >= 0 && b.entries[i].pos == e.pos; i-- {
-		if old := &b.entries[i]; old.reason == e.reason && (old.records == 0) == (e.records == 0) {
-			old.records += e.records
-			old.bytes += e.bytes
-			old.from = min(old.from, e.from)
-			old.to = max(old.to, e.to)
+	full := len(b.entries) >= maxLosses
+	for i := len(b.entries) - 1; i >= 0 && (full || b.entries[i].pos == e.pos); i-- {
+		if b.entries[i].joins(e) {
 			return true
 		}
 	}
 	b.entries = append(b.entries, e)
 	b.pending.Store(true)
+	return true
+}
+
+// joins adds n to e if they are losses of the same kind.
+func (e *loss) joins(n loss) bool {
+	if e.reason != n.reason || (e.records == 0) != (n.records == 0) {
+		return false
+	}
+	e.records += n.records
+	e.bytes += n.bytes
+	e.from = min(e.from, n.from)
+	e.to = max(e.to, n.to)
 	return true
 }
 

@@ -60,6 +60,85 @@ func TestLossBookIsBounded(t *testing.T) {
 	}
 }
 
+// Beyond maxLosses, losses join the last entry of their reason: the book is
+// bounded although the position moves, nothing goes uncounted, and the order of
+// positions stays.
+func TestLossBookIsBoundedAtMovingPositions(t *testing.T) {
+	var b lossBook
+	const n = 100 * maxLosses
+	for i := range n {
+		pos := uint64(8 * i)
+		switch i % 64 {
+		default:
+			b.add(at(pos), loss{records: 1, bytes: 2, from: int64(i), to: int64(i), reason: journal.LossOverload})
+		case 0:
+			b.add(at(pos), loss{from: int64(i), to: int64(i), reason: journal.LossSource})
+		case 63:
+			if i > n/2 { // new when the book is full already
+				b.add(at(pos), loss{records: 1, bytes: 1, from: int64(i), to: int64(i), reason: journal.LossTooLarge})
+			}
+		}
+	}
+	if len(b.entries) > maxLosses+2 {
+		t.Fatalf("%d entries", len(b.entries))
+	}
+	sum := make(map[journal.LossReason]loss)
+	last := uint64(0)
+	for _, e := range b.takeAll(nil) {
+		s := sum[e.reason]
+		sum[e.reason] = loss{records: s.records + e.records, bytes: s.bytes + e.bytes, from: min(s.from, e.from), to: max(s.to, e.to)}
+		if e.pos < last {
+			t.Errorf("position %d behind %d", e.pos, last)
+		}
+		last = e.pos
+	}
+	want := map[journal.LossReason]loss{
+		journal.LossOverload: {records: n / 64 * 62, bytes: 2 * n / 64 * 62, to: n - 2},
+		journal.LossSource:   {to: n - 64},
+		journal.LossTooLarge: {records: n / 128, bytes: n / 128, to: n - 1},
+	}
+	if !reflect.DeepEqual(sum, want) {
+		t.Errorf("%+v, want %+v", sum, want)
+	}
+}
+
+// Losses between aborted claims of a shared lane: while the archiver does not
+// come by they stay bounded, and what it writes then adds up, with every loss
+// record at its ordinal.
+func TestLossesBetweenAbortedClaims(t *testing.T) {
+	f := new(fakeArchive)
+	o, _ := (*Options)(nil).withDefaults()
+	r := newRecorder(f, o)
+	p := mustProducer(t, r, "a", &ProducerOptions{Shared: true})
+	losses, records := uint64(0), 0
+	for i := 0; ; i++ {
+		c, err := p.tryClaim(1, 1, 0, 8)
+		if err != nil {
+			break // the lane is full
+		}
+		if i%100 == 0 {
+			c.Commit()
+			records++
+		} else {
+			c.Abort()
+		}
+		p.Lose(1, 10, journal.LossSource)
+		losses++
+	}
+	if n := len(p.lane.losses.entries); losses < 2*maxLosses || n > maxLosses {
+		t.Fatalf("%d entries for %d losses", n, losses)
+	}
+	go newArchiver(r).run()
+	mustClose(t, r)
+	got := replay(t, f.all(), 1)
+	if got.lost != losses || len(got.data) != records || got.next != losses+uint64(records) {
+		t.Errorf("%d lost, %d records, want %d, %d", got.lost, len(got.data), losses, records)
+	}
+	if s := streamStats(t, r, "a"); s.Lost != losses {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 // Positions cross 2⁶⁴.
 func TestLossBookWrapsAround(t *testing.T) {
 	var b lossBook
