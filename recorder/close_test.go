@@ -327,7 +327,7 @@ func TestSealError(t *testing.T) {
 // Producers come and go while others write; nothing is lost between them.
 func TestProducersComeAndGo(t *testing.T) {
 	f := slowly()
-	r := startFake(t, f, &Options{LaneSize: 1024, MemoryLimit: 8 << 10})
+	r := startFake(t, f, &Options{LaneSize: 1024, MemoryLimit: 48 << 10})
 	var written atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 4 {

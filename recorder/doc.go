@@ -60,7 +60,6 @@
 // know how many of the claims before its own will be committed. A loss that no
 // record follows is written after 100 ms, or at Close.
 //
-//
 // One exception bounds the memory. When a producer has losses at more than 1024
 // places that the archiver has not come to yet, those at further places are
 // counted with the last place of their reason. The numbers of records and bytes

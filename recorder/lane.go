@@ -28,6 +28,7 @@ type lane struct {
 	shared   *queue.SharedProducer // nil in an unshared lane
 	out      *queue.Consumer
 	capacity int
+	cost     int           // against Options.MemoryLimit
 	gone     chan struct{} // closed when the archiver has let go of the lane
 	retired  atomic.Bool   // by Close; set under Recorder.mu
 

@@ -58,8 +58,15 @@ type Options struct {
 	// empty, until the archiver has stepped over the end of the lane.
 	LaneSize int
 
-	// MemoryLimit is the most bytes that all open lanes together may take;
-	// default 64 MiB. Producer returns an error beyond it.
+	// MemoryLimit is the most bytes that the lanes of all producers together
+	// may take, from when a producer is made until its lane is drained after
+	// its Close; default 64 MiB, at least 4 KiB. Producer returns an error
+	// beyond it. A lane counts with its size, rounded up to a power of two, but
+	// with 4 KiB at least, 16 KiB if it is shared, for what comes with it.
+	//
+	// Not counted: of larger lanes that same addition, 2.5 KiB or 15 KiB; up to
+	// 64 KiB of losses in a lane whose archiver cannot keep up; one copy of the
+	// batch being written; and the journal's own buffers.
 	MemoryLimit int
 
 	// Stage copies each batch before it is checksummed and written. Without
@@ -84,6 +91,9 @@ const (
 
 	minLaneSize = 64
 	maxLaneSize = 1 << 30
+
+	minLaneCost       = 4 << 10
+	minSharedLaneCost = 16 << 10
 )
 
 // withDefaults returns a copy with every field of the recorder set.
@@ -98,8 +108,8 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = DefaultMemoryLimit
 	}
-	if c.MemoryLimit < minLaneSize {
-		return c, fmt.Errorf("recorder: Options.MemoryLimit is %d bytes: must be at least %d", c.MemoryLimit, minLaneSize)
+	if c.MemoryLimit < minLaneCost {
+		return c, fmt.Errorf("recorder: Options.MemoryLimit is %d bytes: must be at least %d", c.MemoryLimit, minLaneCost)
 	}
 	return c, checkLaneSize("Options", c.LaneSize)
 }
@@ -118,8 +128,16 @@ func (o *ProducerOptions) withDefaults(r *Options) (ProducerOptions, error) {
 	return c, checkLaneSize("ProducerOptions", c.LaneSize)
 }
 
-// capacity is what package queue makes of LaneSize.
-func (o *ProducerOptions) capacity() int { return 1 << bits.Len(uint(o.LaneSize-1)) }
+// cost is what the lane counts against Options.MemoryLimit: the capacity that
+// package queue makes of LaneSize, or a minimum, so that what lanes take is
+// never more than twice what they count, however small they are.
+func (o *ProducerOptions) cost() int {
+	capacity := 1 << bits.Len(uint(o.LaneSize-1))
+	if o.Shared {
+		return max(capacity, minSharedLaneCost)
+	}
+	return max(capacity, minLaneCost)
+}
 
 func checkLaneSize(where string, n int) error {
 	if n < minLaneSize || n > maxLaneSize {

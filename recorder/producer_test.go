@@ -264,11 +264,11 @@ func TestMemoryLimitDoesNotOverflow(t *testing.T) {
 
 func TestMemoryLimit(t *testing.T) {
 	f := new(fakeArchive)
-	r := startFake(t, f, &Options{LaneSize: 1024, MemoryLimit: 3000})
+	r := startFake(t, f, &Options{LaneSize: 4096, MemoryLimit: 12000})
 	a := mustProducer(t, r, "a", nil)
 	mustProducer(t, r, "b", nil)
 	_, err := r.Producer("c", nil)
-	if err == nil || !strings.Contains(err.Error(), "1024 bytes exceeds Options.MemoryLimit: open lanes take 2048 of 3000") {
+	if err == nil || !strings.Contains(err.Error(), "4096 bytes exceeds Options.MemoryLimit: open lanes take 8192 of 12000") {
 		t.Fatalf("third lane: %v", err)
 	}
 	if _, err := a.Write([]byte("x")); err != nil {
@@ -276,13 +276,13 @@ func TestMemoryLimit(t *testing.T) {
 	}
 	_ = a.Close()
 	c := mustProducer(t, r, "c", nil) // waits until the archiver has let go of a
-	if s := r.Stats(); s.LaneMemory != 2048 || len(s.Streams) != 3 || s.Streams[0].Records != 1 || s.Streams[0].Open {
+	if s := r.Stats(); s.LaneMemory != 8192 || len(s.Streams) != 3 || s.Streams[0].Records != 1 || s.Streams[0].Open {
 		t.Errorf("stats: %+v", s)
 	}
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Producer("d", &ProducerOptions{LaneSize: 4096}); err == nil || !strings.Contains(err.Error(), "4096 bytes exceeds") {
+	if _, err := r.Producer("d", &ProducerOptions{LaneSize: 16384}); err == nil || !strings.Contains(err.Error(), "16384 bytes exceeds") {
 		t.Fatalf("a lane larger than the limit: %v", err)
 	}
 	mustClose(t, r)
@@ -292,6 +292,28 @@ func TestMemoryLimit(t *testing.T) {
 	if _, err := r.Producer("a", nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("Producer after Close: %v", err)
 	}
+}
+
+// What a lane takes when it is made is at most twice what it counts.
+func TestSmallLanesCount(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	bothKinds(t, func(t *testing.T, shared bool) {
+		for size := minLaneSize; size <= 1<<20; size *= 2 {
+			o := &ProducerOptions{LaneSize: size, Shared: shared}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			l, err := newLane(o)
+			runtime.ReadMemStats(&after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > 2*uint64(l.cost) || l.cost < l.capacity {
+				t.Errorf("a lane of %d bytes takes %d, counted %d", size, n, l.cost)
+			}
+		}
+	})
 }
 
 // A stream's ordinals go on in its next producer, and the records of the one

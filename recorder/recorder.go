@@ -44,7 +44,7 @@ type Recorder struct {
 	making  sync.Mutex // one Producer call at a time; taken before mu
 	mu      sync.Mutex // guards what follows; never held during I/O
 	streams []*stream
-	memory  int // bytes of all lanes in the streams
+	memory  int // cost of all lanes in the streams
 }
 
 // stream is what producers of one name share.
@@ -144,7 +144,7 @@ func (r *Recorder) maxBlock() int {
 }
 
 func newLane(o *ProducerOptions) (l *lane, err error) {
-	l = &lane{gone: make(chan struct{})}
+	l = &lane{gone: make(chan struct{}), cost: o.cost()}
 	if o.Shared {
 		l.shared, l.out, err = queue.NewMPSC(o.LaneSize)
 	} else {
@@ -185,15 +185,15 @@ func (r *Recorder) room(name string, o *ProducerOptions) (retired *lane, err err
 			return nil, fmt.Errorf("recorder: stream %q has an open producer: close it first, or make all producers of the stream with ProducerOptions.Shared", name)
 		}
 	}
-	capacity := o.capacity()
-	if capacity <= r.opts.MemoryLimit-r.memory { // a sum could overflow
+	cost := o.cost()
+	if cost <= r.opts.MemoryLimit-r.memory { // a sum could overflow
 		return nil, nil
 	}
-	if retired := r.retiredLane(); retired != nil && capacity <= r.opts.MemoryLimit {
+	if retired := r.retiredLane(); retired != nil && cost <= r.opts.MemoryLimit {
 		return retired, nil
 	}
 	return nil, fmt.Errorf("recorder: stream %.60q: a lane of %d bytes exceeds Options.MemoryLimit: open lanes take %d of %d bytes; close producers, or use a smaller LaneSize or a larger limit",
-		name, capacity, r.memory, r.opts.MemoryLimit)
+		name, cost, r.memory, r.opts.MemoryLimit)
 }
 
 // admit puts the lane, for which there is room, among those that the archiver
@@ -217,7 +217,7 @@ func (r *Recorder) admit(l *lane, name string, id uint16) error {
 	} else {
 		st.open = l
 	}
-	r.memory += l.capacity
+	r.memory += l.cost
 	lanes := append(slices.Clone(*r.lanes.Load()), l)
 	r.lanes.Store(&lanes)
 	return nil
@@ -279,7 +279,7 @@ func (r *Recorder) forget(l *lane) {
 	r.lanes.Store(&lanes)
 	l.stream.lanes = slices.DeleteFunc(l.stream.lanes, is)
 	l.stream.highWater = max(l.stream.highWater, l.out.Stats().HighWater)
-	r.memory -= l.capacity
+	r.memory -= l.cost
 	close(l.gone)
 }
 

@@ -43,8 +43,8 @@ type Stats struct {
 	UndurableRecords uint64        // LagRecords, and the records in the journal that are not yet durable
 	Lag              time.Duration // age of the oldest write that is not yet durable, or under way; 0 when all is durable
 
-	LaneMemory  int // bytes of all open lanes
-	MemoryLimit int
+	LaneMemory  int // bytes of all open lanes, as they count against MemoryLimit
+	MemoryLimit int // Options.MemoryLimit
 
 	Err error // what stopped the archiver or the journal; nil while they run and after a good Close
 }
