@@ -1,6 +1,10 @@
 package queue
 
-import "testing"
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+)
 
 // No call on a hot path allocates.
 func TestNoAllocations(t *testing.T) {
@@ -70,5 +74,45 @@ func TestNoAllocations(t *testing.T) {
 		p := must(f.NewProducer())
 		must(f.NewProducer())
 		check(t, p, f)
+	})
+	t.Run("FanInByTime", func(t *testing.T) {
+		f := must(NewFanInByTime(1024, 0))
+		p := must(f.NewProducer())
+		must(f.NewProducer())
+		check(t, p, f)
+	})
+	t.Run("FanInByTime, held back", func(t *testing.T) {
+		f := must(NewFanInByTime(1<<16, time.Hour))
+		a, b := must(f.NewProducer()), must(f.NewProducer())
+		at := int64(0)
+		stamp := func(w writer) {
+			at++
+			c := must(w.TryClaim(timeLen))
+			binary.LittleEndian.PutUint64(c.Bytes(), uint64(at))
+			c.Commit()
+		}
+		if n := testing.AllocsPerRun(200, func() {
+			stamp(a)
+			if f.Ready() { // b is empty
+				t.Fatal("Ready")
+			}
+			stamp(b)
+			if d, ok := f.Due(); d != 0 || !ok {
+				t.Fatal("not Due")
+			}
+			if f.Drain(10, sink) == 0 {
+				t.Fatal("nothing drained")
+			}
+			stamp(a)
+			for s := f.Peek(1000); s.Records() > 0; s = f.Peek(1000) {
+				f.ReleaseTo(s.End())
+			}
+			f.Stats()
+			f.Drained()
+			f.Late()
+			f.Lane()
+		}); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
 	})
 }

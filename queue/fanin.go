@@ -26,9 +26,9 @@ import (
 // and verbs. What is longer than the rest of the turn is delivered whole, so a
 // turn is at most 2C-16 bytes of frames, headers and alignment included, and
 // at most C/4 records. Between two turns of a lane every other lane has one
-// turn at most, and a lane that is added takes its place behind all others:
-// while a record waits at the head of its lane, no other lane delivers more
-// than 2C-16 bytes, and no newcomer anything.
+// turn at most: while a record waits at the head of its lane, no other lane
+// delivers more than 2C-16 bytes. A lane that is added takes its place behind
+// all others, so that newcomers delay no turn that is yet to come.
 type FanIn struct {
 	laneCapacity int
 	start        uint64              // where positions begin

@@ -70,10 +70,14 @@ func (f *FanIn) nextByTime() (rec []byte, ok bool) {
 		f.current = nil
 		prev.c.giveBack()
 	}
-	l := f.byTime.pick(f)
-	if l == nil {
-		return nil, false
+	if l := f.byTime.pick(f); l != nil {
+		return f.takeByTime(l)
 	}
+	return nil, false
+}
+
+// takeByTime delivers the head of l, which pick has found.
+func (f *FanIn) takeByTime(l *lane) (rec []byte, ok bool) {
 	f.byTime.late = f.byTime.deliver(l, l.key, l.timed)
 	if f.byTime.late {
 		l.late.Store(l.late.Load() + 1)
@@ -116,16 +120,18 @@ func (c *Consumer) giveBack() {
 // pick returns the lane whose head is to be delivered next, or nil.
 func (m *byTime) pick(f *FanIn) *lane {
 	f.look()
+	some := false
 	for _, l := range f.order {
 		if !l.ready {
 			l.load()
 		}
+		some = some || l.ready
 	}
 	l, may := m.least(f)
 	if may {
 		return l
 	}
-	now := m.survey(f, l != nil)
+	now := m.survey(f, some)
 	if l, may = m.least(f); may {
 		return l
 	}

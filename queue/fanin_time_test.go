@@ -467,6 +467,9 @@ func (m *timeProperty) readAll() {
 	for {
 		m.call++
 		ready := m.f.Ready()
+		if !ready && m.rnd.IntN(2) == 0 {
+			break
+		}
 		before := len(m.out)
 		switch m.rnd.IntN(3) {
 		case 0:

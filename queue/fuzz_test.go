@@ -34,9 +34,9 @@ func FuzzModel(f *testing.F) {
 		if len(ops) > 4096 {
 			return
 		}
-		kind := []string{"SPSC", "MPSC", "FanIn"}[how%3]
-		capacity := 64 << (how / 3 % 4)
-		start := starts[int(how/12)%len(starts)].pos
+		kind := []string{"SPSC", "MPSC", "FanIn", "FanInByTime"}[how%4]
+		capacity := 64 << (how / 4 % 4)
+		start := starts[int(how/16)%len(starts)].pos
 		newModel(t, &bytesChooser{ops}, kind, capacity, start).run()
 	})
 }

@@ -194,7 +194,7 @@ func (m *model) finish() {
 	if s.HighWater > m.capacity-8 || s.HighWater < 0 || m.records > 0 && s.HighWater == 0 {
 		m.fatalf("high water %d of %d", s.HighWater, m.capacity)
 	}
-	want := Stats{Records: m.records, Bytes: m.bytes, Full: m.full, Aborts: m.aborts, Abandoned: s.Abandoned, Padding: m.padding, HighWater: s.HighWater}
+	want := Stats{Records: m.records, Bytes: m.bytes, Full: m.full, Aborts: m.aborts, Abandoned: s.Abandoned, Padding: m.padding, Late: s.Late, HighWater: s.HighWater}
 	if s != want {
 		m.fatalf("stats\n%+v, want\n%+v", s, want)
 	}
@@ -236,7 +236,7 @@ func TestModel(t *testing.T) {
 	if *modelSeed != 0 {
 		seeds = []uint64{*modelSeed}
 	}
-	for _, kind := range []string{"SPSC", "MPSC", "FanIn"} {
+	for _, kind := range []string{"SPSC", "MPSC", "FanIn", "FanInByTime"} {
 		for _, capacity := range []int{64, 128, 256, 1024, 4096, 1 << 16} {
 			for _, start := range starts {
 				for _, seed := range seeds {

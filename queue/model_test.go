@@ -87,8 +87,11 @@ func newModel(t testing.TB, ch chooser, kind string, capacity int, start uint64)
 		m.r, m.c = c, c
 		m.capacity = w.Capacity()
 		m.lanes = []*laneModel{{w: w, c: c, tag: 1}}
-	case "FanIn":
+	case "FanIn", "FanInByTime":
 		f := must(newFanIn(capacity, start))
+		if kind == "FanInByTime" { // without a grace all that is there may be read
+			f = must(newFanInByTime(capacity, start, 0, new(fakeClock).read))
+		}
 		m.r, m.f = f, f
 		m.capacity = f.laneCapacity
 		m.addLane()
