@@ -39,6 +39,19 @@ func TestNoAllocations(t *testing.T) {
 		{"Next", func(r reader) { r.Next(); r.Type() }},
 		{"Next, Release", func(r reader) { r.Next(); r.Release() }},
 		{"Drain", func(r reader) { r.Drain(10, sink) }},
+		{"Ready, Drained, Stalled, PassStalled, Position", func(r reader) {
+			if c, ok := r.(*Consumer); ok {
+				c.Ready()
+				c.Drained()
+				c.Stalled()
+				c.PassStalled(time.Hour)
+				c.Position()
+			} else if f, ok := r.(interface{ Ready() bool }); ok {
+				f.Ready()
+			}
+			r.Stats()
+			r.Drain(10, sink)
+		}},
 		{"Peek, ReleaseTo", func(r reader) {
 			if s := r.Peek(1000); s.Records() > 0 {
 				_ = s.Frames()
@@ -68,6 +81,21 @@ func TestNoAllocations(t *testing.T) {
 	forKinds(t, func(t *testing.T, shared bool) {
 		w, c := newRingAt(t, shared, 1024, 0)
 		check(t, w, c)
+	})
+	t.Run("MPSC, a claim stalls", func(t *testing.T) {
+		p, c := newRingAt(t, true, 1024, 0)
+		open := must(p.TryClaim(8))
+		mustWrite(t, p, rec)
+		if n := testing.AllocsPerRun(200, func() {
+			c.Next()
+			c.Ready()
+			if _, ok := c.Stalled(); !ok || c.PassStalled(time.Hour) {
+				t.Fatal("no stalled claim")
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		open.Commit()
 	})
 	t.Run("FanIn", func(t *testing.T) {
 		f := must(NewFanIn(1024))
