@@ -78,8 +78,9 @@ type core struct {
 	// again though no sender calls, 0 for never, or to look now.
 	again func() (after time.Duration, now bool)
 
-	// senders counts open handles. It falls to zero once, before the ring is
-	// closed, and never rises again. finished is set by the receiver's Close.
+	// senders counts the rings, or lanes, that somebody may still send to. It
+	// falls to zero once, before the last of them is closed, and never rises
+	// again. finished is set by the receiver's Close.
 	senders  step.Int64
 	finished step.Bool
 }
@@ -93,8 +94,13 @@ func newCore(ring source, opts *Options) (*core, error) {
 			limit = opts.StallLimit
 		}
 	}
-	if ring, ok := ring.(*queue.Consumer); ok && limit > 0 {
-		c.again = func() (time.Duration, bool) { return passStalled(ring, limit) }
+	switch ring := ring.(type) {
+	case stalling:
+		if limit > 0 {
+			c.again = func() (time.Duration, bool) { return passStalled(ring, limit) }
+		}
+	case *queue.FanIn:
+		c.again = func() (time.Duration, bool) { return held(ring) }
 	}
 	if c.strategy > Spin {
 		return nil, fmt.Errorf("channel: unknown wait strategy %d", c.strategy)
@@ -105,9 +111,21 @@ func newCore(ring source, opts *Options) (*core, error) {
 
 func never() (time.Duration, bool) { return 0, false }
 
+// stalling is a source with claims that can hold it up.
+type stalling interface {
+	Stalled() (queue.Stall, bool)
+	PassStalled(limit time.Duration) bool
+}
+
+// held says when a record that a merge by timestamp holds back may go.
+func held(ring *queue.FanIn) (after time.Duration, now bool) {
+	after, ok := ring.Due()
+	return after, ok && after == 0
+}
+
 // passStalled gets past a claim that is older than limit, or says when it will
 // be. A claim that cannot be passed is tried again each limit.
-func passStalled(ring *queue.Consumer, limit time.Duration) (after time.Duration, now bool) {
+func passStalled(ring stalling, limit time.Duration) (after time.Duration, now bool) {
 	s, ok := ring.Stalled()
 	switch {
 	case !ok:
@@ -151,7 +169,7 @@ func NewMPSC(capacity int, opts *Options) (*SharedSender, *Receiver, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &SharedSender{ring: p, core: c}, newReceiver(c), nil
+	return newShared(p, c), newReceiver(c), nil
 }
 
 func newReceiver(c *core) *Receiver {

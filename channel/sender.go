@@ -8,9 +8,9 @@ import (
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
-// Sender is the sending side of an SPSC channel. It is for one goroutine at a
-// time, claims included, and must be closed by it: only then does the
-// receiver come to an end.
+// Sender is the sending side of an SPSC channel, or one of the senders of a
+// FanIn. It is for one goroutine at a time, claims included, and must be closed
+// by it: only then does the receiver come to an end.
 type Sender struct {
 	ring   *queue.Producer
 	core   *core
@@ -72,7 +72,7 @@ func (s *Sender) Close() error {
 		return ErrClosed
 	}
 	s.closed = true
-	s.core.senders.Store(0)
+	s.core.senders.Add(-1)
 	s.ring.Close()
 	s.core.wake()
 	return nil

@@ -9,29 +9,36 @@ import (
 // goroutine may use it at any time. Each handle is closed once, by its owner;
 // the receiver comes to its end when all are.
 type SharedSender struct {
-	ring   *queue.SharedProducer
-	core   *core
-	closed step.Bool
+	ring    *queue.SharedProducer
+	core    *core
+	handles *step.Int64 // open ones on this ring; once zero, for ever
+	closed  step.Bool
+}
+
+func newShared(ring *queue.SharedProducer, c *core) *SharedSender {
+	s := &SharedSender{ring: ring, core: c, handles: new(step.Int64)}
+	s.handles.Store(1)
+	return s
 }
 
 // Clone gives another handle, with a Close of its own. The clone of a closed
 // handle is closed.
 func (s *SharedSender) Clone() *SharedSender {
-	clone := &SharedSender{ring: s.ring, core: s.core}
-	if s.closed.Load() || !s.core.addSender() {
+	clone := &SharedSender{ring: s.ring, core: s.core, handles: s.handles}
+	if s.closed.Load() || !addUnlessZero(s.handles) {
 		clone.closed.Store(true)
 	}
 	return clone
 }
 
-// addSender counts another handle, unless the last one is gone.
-func (c *core) addSender() bool {
+// addUnlessZero counts one more, unless the last one is gone.
+func addUnlessZero(count *step.Int64) bool {
 	for {
-		n := c.senders.Load()
+		n := count.Load()
 		if n == 0 {
 			return false
 		}
-		if c.senders.CompareAndSwap(n, n+1) {
+		if count.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}
@@ -92,7 +99,8 @@ func (s *SharedSender) Close() error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return ErrClosed
 	}
-	if s.core.senders.Add(-1) == 0 {
+	if s.handles.Add(-1) == 0 {
+		s.core.senders.Add(-1)
 		s.ring.Close()
 		s.core.wake()
 	}
