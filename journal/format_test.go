@@ -351,3 +351,16 @@ func FuzzControlPayloads(f *testing.F) {
 		_, _ = ParseStream(b)
 	})
 }
+
+// Reasons are numbers on disk: they and their words never change.
+func TestLossReasons(t *testing.T) {
+	want := []string{"reason 0", "overload", "too large", "closed", "source gap", "write error", "stalled", "reason 7"}
+	for i, s := range want {
+		if got := LossReason(i).String(); got != s {
+			t.Errorf("reason %d is %q, want %q", i, got, s)
+		}
+	}
+	if LossStalled != 6 {
+		t.Errorf("LossStalled is %d", LossStalled)
+	}
+}

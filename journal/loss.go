@@ -15,6 +15,7 @@ const (
 	LossClosed   LossReason = 3 // it came after the end
 	LossSource   LossReason = 4 // the source was disconnected: a gap of unknown size, Records may be 0
 	LossWrite    LossReason = 5 // it could not be written
+	LossStalled  LossReason = 6 // its claim was open for so long that others went past it, and was committed after that
 )
 
 // String returns a word for the reason.
@@ -30,6 +31,8 @@ func (r LossReason) String() string {
 		return "source gap"
 	case LossWrite:
 		return "write error"
+	case LossStalled:
+		return "stalled"
 	}
 	return fmt.Sprintf("reason %d", uint8(r))
 }
