@@ -109,7 +109,8 @@ func TestFanInByTimeWaitsForTheGrace(t *testing.T) {
 			stamp := func(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
 			start := time.Now()
 			time.AfterFunc(time.Second, func() { a.TrySend(stamp(20)) })
-			time.AfterFunc(time.Second+grace/2, func() { b.TrySend(stamp(10)) })
+			sent := make(chan struct{})
+			time.AfterFunc(time.Second+grace/2, func() { b.TrySend(stamp(10)); close(sent) })
 			for _, d := range []struct {
 				stamp uint64
 				after time.Duration
@@ -126,6 +127,7 @@ func TestFanInByTimeWaitsForTheGrace(t *testing.T) {
 					t.Error("late")
 				}
 			}
+			<-sent
 			b.TrySend(stamp(15))
 			if _, err := rx.Recv(t.Context()); err != nil || !rx.Late() {
 				t.Errorf("a record behind its successor: %v, late %v", err, rx.Late())
