@@ -13,6 +13,7 @@ const (
 	maxBatch  = 256 << 10              // bytes that one lane may write in its turn
 	idleTurns = 8                      // rounds that find nothing, with a yield behind each, before the archiver sleeps
 	lossDelay = 100 * time.Millisecond // how long a loss waits for the stream's next record
+	passDelay = time.Second            // between attempts to pass a stalled claim that cannot be passed yet
 )
 
 // archiver is the one goroutine that reads the lanes and writes the journal.
@@ -21,9 +22,9 @@ const (
 type archiver struct {
 	rec     *Recorder
 	journal archive
-	staged  []byte // copies of batches, where one is needed
-	losses  []loss // taken from a lane, being written
-	poll    bool   // a lane needs a look in a while, though nobody will wake the archiver for it
+	staged  []byte        // copies of batches, where one is needed
+	losses  []loss        // taken from a lane, being written
+	alarm   time.Duration // a lane needs a look this soon, though nobody will wake the archiver for it; 0: none does
 }
 
 func newArchiver(r *Recorder) *archiver { return &archiver{rec: r, journal: r.journal} }
@@ -44,7 +45,14 @@ func (a *archiver) run() {
 	a.finish()
 }
 
-// sleep waits for a producer's call, or for lossDelay if a lane needs it.
+// lookIn makes the archiver sleep no longer than d, more than 0.
+func (a *archiver) lookIn(d time.Duration) {
+	if a.alarm == 0 || d < a.alarm {
+		a.alarm = d
+	}
+}
+
+// sleep waits for a producer's call, or until a lane needs a look.
 func (a *archiver) sleep() {
 	p := a.rec.parker
 	p.Arm()
@@ -52,18 +60,18 @@ func (a *archiver) sleep() {
 		p.Disarm()
 		return
 	}
-	if !a.poll {
+	if a.alarm == 0 {
 		p.Park(nil, nil)
 		return
 	}
-	alarm := time.NewTimer(lossDelay)
+	alarm := time.NewTimer(a.alarm)
 	defer alarm.Stop()
 	p.Park(nil, alarm.C)
 }
 
 // round visits each lane once and reports whether any of them had something.
 func (a *archiver) round() (worked bool) {
-	a.poll = false
+	a.alarm = 0
 	if a.rec.late.Load() {
 		a.writeLate()
 	}
@@ -88,6 +96,7 @@ func (a *archiver) visit(l *lane) (worked bool) {
 		return a.idle(l)
 	}
 	l.idleSince = time.Time{}
+	l.stalledSince(0)
 	l.ended = span.End()
 	frames, records, losses := a.prepare(l, span)
 	if a.rec.opts.Stage {
@@ -108,10 +117,13 @@ func (a *archiver) visit(l *lane) (worked bool) {
 // batch is written.
 func (l *lane) batch() int { return min(l.capacity/4, maxBatch) }
 
-// idle looks after a lane that has no records: skips at its end count as
-// drained, losses are written when they have waited long enough, and the lane
-// of a closed producer goes.
+// idle looks after a lane that has no records: a claim that holds it up for too
+// long is passed, skips at its end count as drained, losses are written when
+// they have waited long enough, and the lane of a closed producer goes.
 func (a *archiver) idle(l *lane) (worked bool) {
+	if a.pass(l) {
+		return true
+	}
 	pos := l.out.Position()
 	if pos != l.drained.pos.Load() {
 		l.drained.publish(pos)
@@ -127,7 +139,7 @@ func (a *archiver) idle(l *lane) (worked bool) {
 			a.losses = a.losses[:0]
 		}
 		if len(a.losses) == 0 {
-			a.poll = true
+			a.lookIn(lossDelay)
 			return false
 		}
 		l.idleSince = time.Time{}
@@ -137,10 +149,39 @@ func (a *archiver) idle(l *lane) (worked bool) {
 	default:
 		// A closed lane that is not drained: some goroutine is inside a claim
 		// or commit call, and need not wake anybody when it is through.
-		a.poll = a.poll || l.retired.Load()
+		if l.retired.Load() {
+			a.lookIn(lossDelay)
+		}
 		return false
 	}
 	return true
+}
+
+// pass looks for an open claim that the lane cannot be read past, and passes it
+// if it holds up others and is older than Options.StallLimit: then it returns
+// true. Whatever makes a claim hold up others wakes the archiver.
+//
+// The owner commits at any time, before or after. Package queue decides, with
+// one compare-and-swap, whether the record is there or Commit returns false.
+func (a *archiver) pass(l *lane) (worked bool) {
+	stall, ok := l.out.Stalled()
+	if !ok {
+		l.stalledSince(0)
+		return false
+	}
+	l.stalledSince(time.Now().Add(-stall.Age).UnixNano())
+	limit := a.rec.opts.StallLimit
+	switch {
+	case limit < 0 || !l.heldUp(stall):
+		return false
+	case stall.Age < limit:
+		a.lookIn(limit - stall.Age)
+		return false
+	case l.out.PassStalled(limit):
+		return true
+	}
+	a.lookIn(passDelay) // there may be room for one more buffer then
+	return false
 }
 
 // lossesDue reports whether the losses of an idle lane have waited long enough

@@ -48,7 +48,9 @@ func (c Claim) SetTime(unixNano int64) {
 
 // Commit publishes the record to the archiver and never waits for it. It
 // returns false if the recorder or the producer was closed meanwhile, or has
-// failed: then the record is not in the archive, and is counted as lost.
+// failed, or if the claim, of a shared producer, has held up others for longer
+// than Options.StallLimit: then the record is not in the archive, and is
+// counted as lost.
 //
 // Commit panics if the claim is not open: committed or aborted before, or, of
 // an unshared producer, replaced by a later claim or write.

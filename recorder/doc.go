@@ -66,6 +66,17 @@
 // lost stay exact; the ordinals of records between that place and the true one
 // are too high, and right again behind it.
 //
+// # Stalled claims
+//
+// An open claim of a shared producer holds up the records claimed after it. If
+// its owner is gone, or stands still for longer than Options.StallLimit, the
+// archiver goes past it: queue.Consumer.PassStalled leaves the lane's memory to
+// the owner and goes on in a new one, so that whatever a late owner writes
+// harms nobody. Its Commit returns false, and the record is lost with reason
+// journal.LossStalled. A claim that nobody ever commits is not a loss, because
+// nobody knows whether a record was meant; ProducerStats.Abandoned counts it.
+// Write and WriteAt have the record at hand and write it again.
+//
 // # Durability
 //
 // Commit means that the archiver will see the record. Producer.WaitDurable
@@ -105,5 +116,7 @@
 // it. The protocol is that of package park; the archiver looks at all lanes
 // once more between arming and sleeping. Whatever else asks for its attention
 // wakes it too: a full lane (padding may have to be stepped over), an aborted
-// claim of a shared lane (it may have held up others), a loss, Close.
+// claim of a shared lane (it may have held up others), a WaitDurable of a shared
+// lane (it may wait for a claim that is stalled), a loss, Close. It sets itself
+// an alarm for losses that wait and for claims that will have stalled too long.
 package recorder

@@ -12,6 +12,10 @@ import (
 
 func frameLen(frame []byte) int    { return int(int32(binary.LittleEndian.Uint32(frame))) }
 func frameStride(frame []byte) int { return (frameLen(frame) + 7) &^ 7 }
+
+// frameRoom is what a frame with a ring payload of n bytes takes of its ring.
+func frameRoom(n int) int { return (journal.FrameHeaderLen + n + 7) &^ 7 }
+
 func frameIsSkip(frame []byte) bool {
 	return int32(binary.LittleEndian.Uint32(frame[4:])) < 0
 }

@@ -21,6 +21,8 @@ const lineSize = 128
 //	endSeq     the archiver, before drained: the sequence behind the lane's last record
 //	settled    records that are in the journal or given up
 //	limit      the archiver, once, while it freezes the lanes
+//	stalled    the archiver: when it met the open claim that holds it up, Unix
+//	           nanoseconds; 0: there is none
 //	the rest   the archiver alone, or nobody after construction
 type lane struct {
 	stream   *stream
@@ -40,6 +42,8 @@ type lane struct {
 	seenBytes uint64       // of out.Stats().Bytes, already counted
 	idleSince time.Time    // when a loss was first seen in the idle lane; zero: none
 	frozen    []queue.Span // read, not yet written, once the lanes are frozen
+	stallAt   uint64       // position of the open claim that was met last
+	stallFull uint64       // of out.Stats().Full, when it was met
 
 	_         [lineSize]byte
 	committed atomic.Uint64 // a mark
@@ -48,6 +52,7 @@ type lane struct {
 	endSeq    atomic.Uint64
 	settled   atomic.Uint64
 	limit     atomic.Uint64
+	stalled   atomic.Int64
 }
 
 // mark packs what a lane's producer has committed into one word, so that one
@@ -87,7 +92,9 @@ func (l *lane) pending() (records, bytes uint64) {
 		records = uint64(n)
 	}
 	if n := int64(l.position() - drained); n > 0 && records > 0 {
-		bytes = uint64(n)
+		// Positions jump, by less than three capacities, where a stalled claim
+		// was passed.
+		bytes = min(uint64(n), uint64(l.capacity))
 	}
 	return records, bytes
 }
@@ -140,6 +147,36 @@ func (l *lane) payloadSeen(records int) uint64 {
 	n := seen - l.seenBytes - uint64(records)*timeLen
 	l.seenBytes = seen
 	return n
+}
+
+// stalledSince publishes when the archiver met the claim that holds it up.
+func (l *lane) stalledSince(unixNano int64) {
+	if l.stalled.Load() != unixNano {
+		l.stalled.Store(unixNano)
+	}
+}
+
+// stalledFor is the age of the claim that holds up the lane, 0 if there is
+// none. Any goroutine.
+func (l *lane) stalledFor() time.Duration {
+	since := l.stalled.Load()
+	if since == 0 {
+		return 0
+	}
+	return max(time.Since(time.Unix(0, since)), 1)
+}
+
+// heldUp reports whether anybody waits for the claim that the archiver met.
+func (l *lane) heldUp(s queue.Stall) bool {
+	full := l.out.Stats().Full
+	if l.stallAt != s.Position {
+		l.stallAt, l.stallFull = s.Position, full
+	}
+	end := s.Position + uint64(frameRoom(s.Size))
+	return l.position() != end || // claimed behind it
+		l.losses.pending.Load() ||
+		l.drained.waiters.Load() > 0 ||
+		full != l.stallFull // refused since
 }
 
 // turn reports whether the lane may be read: not before the lanes that its

@@ -3,6 +3,7 @@ package recorder
 import (
 	"fmt"
 	"math/bits"
+	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
 )
@@ -69,6 +70,21 @@ type Options struct {
 	// batch being written; and the journal's own buffers.
 	MemoryLimit int
 
+	// StallLimit is how long an open claim of a shared producer may hold up
+	// others: records claimed after it, losses, a WaitDurable, a record that
+	// finds no room. Default 10 s, negative: for ever. The time counts from when
+	// the archiver meets the claim and has nothing before it to write. Then the
+	// archiver goes past it. Its Commit, if it still comes, returns false, and
+	// the record is lost with reason journal.LossStalled, at the place where it
+	// was committed. Several such claims in a row take their time one after
+	// another. A claim that holds up nobody may stay open.
+	//
+	// The first one passed in a lane's memory costs another memory of the same
+	// size, and the old one stays as long as its claim is reachable: up to four
+	// of them in each lane, not counted by MemoryLimit. Beyond those, a claim is
+	// waited for.
+	StallLimit time.Duration
+
 	// Stage copies each batch before it is checksummed and written. Without
 	// it, a producer that writes to a record after its Commit can damage the
 	// block that holds it; with it, only the record. It costs one copy, and
@@ -88,6 +104,7 @@ type ProducerOptions struct {
 const (
 	DefaultLaneSize    = 256 << 10
 	DefaultMemoryLimit = 64 << 20
+	DefaultStallLimit  = 10 * time.Second
 
 	minLaneSize = 64
 	maxLaneSize = 1 << 30
@@ -107,6 +124,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = DefaultMemoryLimit
+	}
+	if c.StallLimit == 0 {
+		c.StallLimit = DefaultStallLimit
 	}
 	if c.MemoryLimit < minLaneCost {
 		return c, fmt.Errorf("recorder: Options.MemoryLimit is %d bytes: must be at least %d", c.MemoryLimit, minLaneCost)

@@ -59,11 +59,25 @@ func (p *Producer) WriteAt(t int64, kind, flags uint8, rec []byte) error {
 			return err
 		}
 	}
+	return p.put(c, t, kind, flags, rec)
+}
+
+// put fills and commits a claim of WriteAt's.
+func (p *Producer) put(c Claim, t int64, kind, flags uint8, rec []byte) error {
 	copy(c.c.Bytes()[timeLen:], rec)
-	if !c.Commit() {
-		return p.rec.refusal()
+	switch {
+	case c.c.Commit():
+		if p.committed(len(rec)) {
+			return nil
+		}
+	case p.passed():
+		// This goroutine stood still for longer than Options.StallLimit since
+		// the claim. The record is at hand, so nothing is lost.
+		return p.WriteAt(t, kind, flags, rec)
+	default:
+		p.abandoned(len(rec))
 	}
-	return nil
+	return p.rec.refusal()
 }
 
 // TryClaim reserves n payload bytes, n ≥ 0, for a record of that kind (1 to
@@ -125,12 +139,12 @@ func (p *Producer) LoseBetween(records, bytes uint64, reason journal.LossReason,
 // Close may be called again. Of an unshared producer it is for the goroutine
 // that writes.
 func (p *Producer) Close() error {
+	p.rec.retire(p.lane) // before the ring is closed, see passed
 	if p.shared != nil {
 		_ = p.shared.Close() // never fails
 	} else {
 		_ = p.ring.Close() // never fails
 	}
-	p.rec.retire(p.lane)
 	p.rec.parker.Wake() // the archiver looks whether the lane is drained
 	return nil
 }
@@ -212,11 +226,22 @@ func (p *Producer) settle(n int) bool {
 	return p.abandoned(n)
 }
 
+// passed says of a claim whose commit failed that the archiver has passed it
+// because it was open for too long. The other cause is that the ring was
+// closed, and before that is done, the lane is retired or the phase goes up; a
+// claim that was passed, and the ring then closed, counts as the latter.
+func (p *Producer) passed() bool {
+	return !p.lane.retired.Load() && p.rec.phase.Load() < freezing
+}
+
 // abandoned counts a record whose commit came too late.
 func (p *Producer) abandoned(n int) bool {
 	reason := journal.LossClosed
-	if p.rec.failure.Load() != nil {
+	switch {
+	case p.rec.failure.Load() != nil:
 		reason = journal.LossWrite
+	case p.passed():
+		reason = journal.LossStalled
 	}
 	p.loseOne(time.Now().UnixNano(), n, reason)
 	return false
@@ -317,7 +342,8 @@ func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int)
 // WaitDurable waits until everything that was committed with this producer
 // before the call is durable: it survives a crash of the process and a power
 // cut. Of a shared producer that includes what other goroutines had claimed by
-// then. Any goroutine may call it, also after Close.
+// then, unless that claim is given back, or passed as stalled, see
+// Options.StallLimit. Any goroutine may call it, also after Close.
 //
 // The error names the stream. It wraps the context's error when the records
 // may still become durable, and is a *NotWrittenError, or the journal's error,
@@ -325,7 +351,15 @@ func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int)
 // Stats counts them.
 func (p *Producer) WaitDurable(ctx context.Context) error {
 	l := p.lane
-	err := l.drained.wait(ctx, l.position(), p.rec.done)
+	target := l.position()
+	if p.shared != nil {
+		// A claim wakes nobody, and may be stalled: the archiver must look, and
+		// find that somebody waits.
+		l.drained.waiters.Add(1)
+		defer l.drained.waiters.Add(-1)
+		p.rec.parker.Wake()
+	}
+	err := l.drained.wait(ctx, target, p.rec.done)
 	if err == errStopped {
 		reason := p.rec.refusal()
 		return &NotWrittenError{Streams: []StreamLoss{{
@@ -353,6 +387,7 @@ func (p *Producer) Stats() ProducerStats {
 		Records: c.records.Load(), Bytes: c.bytes.Load(),
 		LagRecords: lag, LagBytes: lagBytes,
 		Lost: c.lost.Load(), LostBytes: c.lostBytes.Load(), Gaps: c.gaps.Load(), Refused: c.refused.Load(),
+		StalledFor: p.lane.stalledFor(), Abandoned: q.Abandoned,
 		LaneCapacity: p.lane.capacity, LaneHighWater: q.HighWater,
 	}
 }

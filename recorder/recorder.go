@@ -62,6 +62,7 @@ type stream struct {
 	open      *lane   // the lane of the unshared producer that is open
 	shared    int     // shared producers that are open
 	highWater int     // of the lanes that are gone
+	abandoned uint64  // of the lanes that are gone
 }
 
 // Open opens the archive in dir for recording, and makes it if need be; see
@@ -278,7 +279,10 @@ func (r *Recorder) forget(l *lane) {
 	lanes := slices.DeleteFunc(slices.Clone(*r.lanes.Load()), is)
 	r.lanes.Store(&lanes)
 	l.stream.lanes = slices.DeleteFunc(l.stream.lanes, is)
-	l.stream.highWater = max(l.stream.highWater, l.out.Stats().HighWater)
+	l.stalledSince(0)
+	q := l.out.Stats()
+	l.stream.highWater = max(l.stream.highWater, q.HighWater)
+	l.stream.abandoned += q.Abandoned
 	r.memory -= l.cost
 	close(l.gone)
 }

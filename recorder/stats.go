@@ -20,6 +20,11 @@ type ProducerStats struct {
 	Gaps      uint64 // losses of an unknown number of records, see Producer.Lose
 	Refused   uint64 // records refused with an error under OverloadWait or OverloadFail, or because of Close
 
+	// Of shared producers. A claim that was passed counts as lost, too, if it is
+	// committed after all; otherwise nobody knows whether a record was meant.
+	StalledFor time.Duration // how long an open claim has held up the lane, since the archiver met it; 0: none does
+	Abandoned  uint64        // claims that were passed while open: longer than Options.StallLimit, or at Close
+
 	LaneCapacity  int // bytes
 	LaneHighWater int // most bytes in use at once, to within 1/16 of the capacity
 }
@@ -87,14 +92,17 @@ func (st *stream) stats() StreamStats {
 	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, ProducerStats: ProducerStats{
 		Records: c.records.Load(), Bytes: c.bytes.Load(),
 		Lost: c.lost.Load(), LostBytes: c.lostBytes.Load(), Gaps: c.gaps.Load(), Refused: c.refused.Load(),
-		LaneHighWater: st.highWater,
+		LaneHighWater: st.highWater, Abandoned: st.abandoned,
 	}}
 	for _, l := range st.lanes {
 		records, bytes := l.pending()
 		s.LagRecords += records
 		s.LagBytes += bytes
 		s.LaneCapacity += l.capacity
-		s.LaneHighWater = max(s.LaneHighWater, l.out.Stats().HighWater)
+		q := l.out.Stats()
+		s.LaneHighWater = max(s.LaneHighWater, q.HighWater)
+		s.Abandoned += q.Abandoned
+		s.StalledFor = max(s.StalledFor, l.stalledFor())
 	}
 	return s
 }
