@@ -135,6 +135,17 @@ func TestFanInByTime(t *testing.T) {
 				clock.now += 10
 			}
 		}},
+		{"two seen in one step of the grace", func(t *testing.T, f *FanIn, clock *fakeClock, a, b *Producer) {
+			writeAt(t, a, 10)
+			wantTimes(t, f)
+			clock.now += 100 / graceSteps
+			writeAt(t, a, 20)
+			wantTimes(t, f)
+			clock.now += 99
+			wantTimes(t, f) // 10 waits with 20 for the rest of the step; 20 not less than the grace
+			clock.now++
+			wantTimes(t, f, 10, 20)
+		}},
 		{"what is before a record that may go may go", func(t *testing.T, f *FanIn, clock *fakeClock, a, b *Producer) {
 			c := must(f.NewProducer())
 			writeAt(t, a, 20)
@@ -209,6 +220,15 @@ func TestFanInByTime(t *testing.T) {
 			wantTimes(t, f, 30)
 			mustWrite(t, b, nil)
 			wantTimes(t, f, short)
+		}},
+		{"no timestamp: that of the record before", func(t *testing.T, f *FanIn, clock *fakeClock, a, b *Producer) {
+			writeAt(t, a, 10)
+			mustWrite(t, a, nil)
+			f.Ready()
+			clock.now += 100
+			f.Next()
+			writeAt(t, b, 5)
+			wantTimes(t, f, -5, short)
 		}},
 		{"negative and extreme timestamps", func(t *testing.T, f *FanIn, clock *fakeClock, a, b *Producer) {
 			writeAt(t, a, math.MinInt64)
