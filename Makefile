@@ -1,22 +1,27 @@
 # Every target works from a fresh checkout with Go, git and make; -race needs a C compiler too.
 
 MODULES := . adapter/wsbuf bench cmd/logbuf
-TARGETS := linux/amd64 linux/arm64 linux/386 darwin/arm64 windows/amd64
+TARGETS := linux/amd64 linux/arm64 linux/386 linux/s390x darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
 GO ?= go
 
 # in-each runs a command in every module, and stops at the first that fails.
 in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
 
-.PHONY: check test race fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants demo clean
+.PHONY: check test race test-386 fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants demo clean
 
-check: fmt vet staticcheck tidy cross test race ## all that must hold before a commit lands
+check: fmt vet staticcheck tidy cross test race test-386 ## all that must hold before a commit lands
 
 test: ## the tests of every module
 	$(call in-each,$(GO) test ./...)
 
 race: ## the same tests under the race detector
 	$(call in-each,$(GO) test -race ./...)
+
+test-386: ## the library's tests as a 32-bit program, where this machine can run one
+	@case "$$($(GO) env GOHOSTOS)/$$($(GO) env GOHOSTARCH)" in \
+	linux/amd64|linux/386) echo "== .: GOARCH=386 $(GO) test ./..."; GOARCH=386 CGO_ENABLED=0 $(GO) test ./... ;; \
+	*) echo "test-386: needs linux on amd64; skipped" ;; esac
 
 fmt: ## fails if gofmt would change a file
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
