@@ -3,7 +3,6 @@ package logbuf_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -54,7 +53,11 @@ func Example() {
 		_, err := fmt.Printf("%d %s %s\n", rec.Seq, r.StreamName(rec.Stream), rec.Payload)
 		return err
 	}, nil) // as fast as it can be read
-	if err != nil && err != io.EOF {
+	if err != nil {
 		panic(err)
 	}
+	// Output:
+	// clean 2 records
+	// 0 trades BTC-USD 64000.5 0.2
+	// 1 trades ETH-USD 3100 5
 }
