@@ -27,18 +27,18 @@ func TestParkedReceiverDoesNothing(t *testing.T) {
 			idle := func(after string) {
 				t.Helper()
 				synctest.Wait()
-				before := w.looks
+				before := w.looks.Load()
 				time.Sleep(forever)
 				synctest.Wait()
-				if n := w.looks - before; n != 0 {
+				if n := w.looks.Load() - before; n != 0 {
 					t.Errorf("after %s: %d looks in a day", after, n)
 				}
 				// Ready and Drained, each counted before and after, for each
 				// turn of the loop, once more when armed, and Next.
-				if limit := 4*(waitSpins+waitYields+3) + 4; before > limit {
+				if limit := int64(4*(waitSpins+waitYields+3) + 4); before > limit {
 					t.Errorf("after %s: %d looks until it sleeps, want at most %d", after, before, limit)
 				}
-				w.looks = 0
+				w.looks.Store(0)
 			}
 			idle("the start")
 			tx.TrySend([]byte("x"))
@@ -65,11 +65,11 @@ func TestParkedBehindAStalledClaim(t *testing.T) {
 		tx.TryClaim(8) // leaked; its sender does not wake anybody
 		tx.Notify()
 		synctest.Wait()
-		w.looks = 0
+		w.looks.Store(0)
 		time.Sleep(forever)
 		synctest.Wait()
-		if limit := 3 * 4 * (waitSpins + waitYields + 3); w.looks > limit {
-			t.Errorf("%d looks in a day behind one stalled claim, want at most %d", w.looks, limit)
+		if limit := int64(3 * 4 * (waitSpins + waitYields + 3)); w.looks.Load() > limit {
+			t.Errorf("%d looks in a day behind one stalled claim, want at most %d", w.looks.Load(), limit)
 		}
 		if n := rx.Stats().Abandoned; n != 1 {
 			t.Errorf("%d claims passed", n)
@@ -90,15 +90,15 @@ func TestBackoffLooksOnceAMillisecond(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		before := w.looks
+		before := w.looks.Load()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if n := w.looks - before; n > 4*10_001 {
+		if n := w.looks.Load() - before; n > 4*10_001 {
 			t.Errorf("%d looks in 10 s", n/4)
 		}
 		tx.Notify()
 		synctest.Wait()
-		if n := w.looks - before; n > 4*10_001 {
+		if n := w.looks.Load() - before; n > 4*10_001 {
 			t.Error("a Notify has woken it")
 		}
 		tx.Close()

@@ -1,12 +1,15 @@
 package channel
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // watched is a ring that counts a receiver's looks at it, and lets a test do
 // something at any of them.
 type watched struct {
 	source
-	looks int
+	looks atomic.Int64
 	at    func(look int) // called before and after each look
 }
 
@@ -18,10 +21,10 @@ func watch(rx *Receiver) *watched {
 }
 
 func (w *watched) look() {
+	n := w.looks.Add(1) - 1
 	if w.at != nil {
-		w.at(w.looks)
+		w.at(int(n))
 	}
-	w.looks++
 }
 
 func (w *watched) Ready() bool {
