@@ -280,6 +280,45 @@ func TestFanInByTime(t *testing.T) {
 	}
 }
 
+// Records that are committed while the consumer is between two of its steps:
+// where the clock is read before the lanes, and again behind them.
+func TestFanInByTimeBetweenSteps(t *testing.T) {
+	now := time.Duration(1000)
+	var before, after func() // run once, around a reading of the clock
+	f := must(newFanInByTime(256, 0, 100, func() time.Duration {
+		if before != nil {
+			before()
+			before = nil
+		}
+		at := now
+		if after != nil {
+			after()
+			after = nil
+		}
+		return at
+	}))
+	a, b := must(f.NewProducer()), must(f.NewProducer())
+	writeAt(t, a, 20)
+	wantTimes(t, f)
+	now = 1099
+	before = func() { writeAt(t, b, 10); now = 1100 }
+	wantTimes(t, f, 10, 20) // 10 was committed before the grace was over
+
+	now = 2000
+	writeAt(t, a, 30)
+	wantTimes(t, f)
+	now = 2050
+	after = func() { now = 2060; writeAt(t, a, 50) }
+	wantTimes(t, f)
+	now = 2150
+	wantTimes(t, f, 30)
+	now = 2159
+	writeAt(t, b, 40) // less than the grace after 50
+	wantTimes(t, f, 40)
+	now = 2160
+	wantTimes(t, f, 50)
+}
+
 func TestFanInByTimeErrors(t *testing.T) {
 	if _, err := NewFanInByTime(64, -1); err == nil {
 		t.Error("a negative grace: no error")
