@@ -8,9 +8,9 @@ GO ?= go
 # in-each runs a command in every module, and stops at the first that fails.
 in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
 
-.PHONY: check test race test-386 fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants demo clean
+.PHONY: check test race test-386 test-1 fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants demo clean
 
-check: fmt vet staticcheck tidy cross test race test-386 ## all that must hold before a commit lands
+check: fmt vet staticcheck tidy cross test race test-386 test-1 ## all that must hold before a commit lands
 
 test: ## the tests of every module
 	$(call in-each,$(GO) test ./...)
@@ -22,6 +22,9 @@ test-386: ## the library's tests as a 32-bit program, where this machine can run
 	@case "$$($(GO) env GOHOSTOS)/$$($(GO) env GOHOSTARCH)" in \
 	linux/amd64|linux/386) echo "== .: GOARCH=386 $(GO) test ./..."; GOARCH=386 CGO_ENABLED=0 $(GO) test ./... ;; \
 	*) echo "test-386: needs linux on amd64; skipped" ;; esac
+
+test-1: ## rings, channels and recorder on one processor
+	GOMAXPROCS=1 $(GO) test -short ./queue ./channel ./internal/park ./recorder
 
 fmt: ## fails if gofmt would change a file
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
