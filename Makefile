@@ -3,12 +3,13 @@
 MODULES := . adapter/wsbuf bench cmd/logbuf
 TARGETS := linux/amd64 linux/arm64 linux/386 linux/s390x darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
+SOAK ?= 10m
 GO ?= go
 
 # in-each runs a command in every module, and stops at the first that fails.
 in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
 
-.PHONY: check test race test-386 test-1 fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants demo clean
+.PHONY: check test race test-386 test-1 fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants soak demo clean
 
 check: fmt vet staticcheck tidy cross test race test-386 test-1 ## all that must hold before a commit lands
 
@@ -67,6 +68,10 @@ mutants: ## one defect at a time in the rings, the parker, the channels: each mu
 
 spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler
 	spec/park/run.sh
+
+soak: ## rings and channels with everything going wrong, for SOAK, and as long again under the race detector
+	LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 24h -v ./internal/soak
+	LOGBUF_SOAK=$(SOAK) $(GO) test -race -count=1 -timeout 24h -v ./internal/soak
 
 demo: ## record a live feed, verify it, read it back, replay it
 	$(GO) run ./cmd/logbuf demo
