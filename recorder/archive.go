@@ -11,7 +11,6 @@ type archive interface {
 	DefineStream(name string) (uint16, error)
 	AppendFrames(frames []byte, records int) (firstSeq uint64, err error)
 	NextSeq() uint64
-	DurableSeq() uint64
 	WaitDurable(ctx context.Context, seq uint64) error
 	Stats() journal.Stats
 	Recovered() journal.Recovery

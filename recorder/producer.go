@@ -368,9 +368,6 @@ func (p *Producer) WaitDurable(ctx context.Context) error {
 	}
 	if end := l.endSeq.Load(); err == nil && end > 0 {
 		err = p.rec.journal.WaitDurable(ctx, end-1)
-		if err != nil && p.rec.journal.DurableSeq() >= end {
-			err = nil // the journal is closed, and has kept its word
-		}
 	}
 	if err != nil {
 		return fmt.Errorf("recorder: stream %q: waiting until durable: %w", l.stream.name, err)
