@@ -176,7 +176,7 @@ func TestPrintRecordReport(t *testing.T) {
 STREAM     RECORDS  BYTES    LOST  GAPS  RING HIGH  CONNECTIONS
 a          1,500    512 KiB  0     1     50%        2
 long name  500      512 KiB  3     0     100%       1
-lost: 3 records (30 B) and 1 gap of unknown size; the archive says which
+lost: 3 records (30 B) and 1 gap of unknown size; the archive says which, as far as it could be written
 wrote 2.0 MiB in 1 segment; longest wait until durable 12ms
 NOT WRITTEN: 5 records that had come
 `

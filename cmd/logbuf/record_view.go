@@ -108,7 +108,11 @@ func printRecordReport(w io.Writer, r *capture.Report) {
 	}
 	tw.Flush()
 	if r.Lost > 0 || r.Gaps > 0 {
-		fmt.Fprintf(w, "lost: %s (%s) and %s of unknown size; the archive says which\n", cli.Plural(r.Lost, "record"), cli.Bytes(r.LostBytes), cli.Plural(r.Gaps, "gap"))
+		which := "; the archive says which"
+		if r.NotWritten > 0 {
+			which = "; the archive says which, as far as it could be written"
+		}
+		fmt.Fprintf(w, "lost: %s (%s) and %s of unknown size%s\n", cli.Plural(r.Lost, "record"), cli.Bytes(r.LostBytes), cli.Plural(r.Gaps, "gap"), which)
 	}
 	fmt.Fprintf(w, "wrote %s in %s; longest wait until durable %s\n", cli.Bytes(r.FileBytes), cli.Plural(r.Segments, "segment"), cli.Elapsed(r.MaxLag))
 	if r.NotWritten > 0 {
