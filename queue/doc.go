@@ -7,7 +7,9 @@
 // NewSPSC joins one producer and one consumer. NewMPSC lets any goroutine
 // produce, in one order for all, at the price of a contended compare-and-swap
 // per record. NewFanIn gives each producer a lane of its own: no contention,
-// and no order between producers.
+// and no order between producers, unless NewFanInByTime merges the lanes by
+// timestamp. NewPriority reads several MPSC rings, the urgent one first, and
+// NewFanOut sends one goroutine's records on to several workers.
 //
 //	producers                                     consumer
 //	TryClaim(n) · fill Claim.Bytes · Commit       Next: record by record
@@ -41,7 +43,8 @@
 //
 // A forgotten claim of an unshared producer costs nothing: its next claim or
 // write takes the same place. An open claim of a shared producer holds up the
-// records claimed after it, until it is settled or the producer is closed. A
+// records claimed after it, until it is settled, the producer is closed, or the
+// consumer passes it as stalled; its owner may come back at any later time. A
 // claim that is settled twice panics or, for Abort, does nothing; it cannot
 // settle another's record, however old the copy. What Go cannot prevent is
 // writing to a slice after its time. Builds with -race report most of it, and
