@@ -13,8 +13,9 @@ type Claim struct {
 func (c Claim) Bytes() []byte { return c.claim.Bytes() }
 
 // Commit publishes the record and wakes the receiver if it sleeps. It returns
-// false, and nothing is published, only if the last sender was closed before.
-// It panics if the claim is not open any more; see queue.Claim.
+// false, and nothing is published, only if the last sender was closed before,
+// or the receiver had gone on without the claim; see Options.StallLimit. It
+// panics if the claim is not open any more; see queue.Claim.
 func (c Claim) Commit() bool {
 	ok := c.claim.Commit()
 	c.core.wake()

@@ -11,6 +11,10 @@
 //	…                                            })
 //	tx.Close()                               }
 //
+// NewSPSC is for one sender, NewMPSC for any number in one order, NewFanIn for
+// a lane per sender, NewPriority for levels of urgency. The receiver is the
+// same for all.
+//
 // # Senders
 //
 // TrySend and TryClaim answer at once. Send and Claim try again for a moment,

@@ -39,7 +39,8 @@ func (c Claim) Bytes() []byte {
 }
 
 // Commit publishes the record. It returns false, and nothing is published,
-// only if the claim had been abandoned: its producer was closed before.
+// only if the claim had been abandoned: the consumer had passed it as stalled,
+// or its producer was closed before.
 //
 // Commit panics if the claim is not open any more: committed or aborted
 // before, or, with an unshared producer, replaced by a later claim or write.
