@@ -350,3 +350,51 @@ func TestFanOutForwardFromPriority(t *testing.T) {
 		t.Errorf("%d, %v, of level %d", n, err, p.Level())
 	}
 }
+
+// Forward leaves a FanIn's turns as they are, and gives each record back.
+func TestFanOutForwardFromFanIn(t *testing.T) {
+	in := must(NewFanIn(64))
+	hog, quiet := must(in.NewProducer()), must(in.NewProducer())
+	mustWrite(t, hog, []byte("hog"))
+	mustWrite(t, quiet, []byte("quiet"))
+	f, cs := newFanOutAt(t, 1, 4096, 0)
+	if n, err := f.Forward(in, 100, func(int32, []byte) uint64 { hog.Write([]byte("hog")); return 0 }); n != 100 || err != nil {
+		t.Fatal(n, err)
+	}
+	at := 0
+	for i := range 100 {
+		if rec, _ := cs[0].Next(); string(rec) == "quiet" {
+			at = i
+		}
+	}
+	if at != 4 { // a turn is 64 bytes
+		t.Errorf("the quiet producer's record is number %d", at)
+	}
+}
+
+func TestFanOutForwardFromFanInByTime(t *testing.T) {
+	in := must(newFanInByTime(64, 0, 0, func() time.Duration { return 0 }))
+	a, b := must(in.NewProducer()), must(in.NewProducer())
+	stamped := func(at uint64, n int) []byte {
+		return append(binary.LittleEndian.AppendUint64(nil, at), make([]byte, n)...)
+	}
+	mustWrite(t, a, stamped(1, 32)) // fills its lane
+	mustWrite(t, b, stamped(2, 0))
+	mustWrite(t, b, stamped(3, 0))
+	f, _ := newFanOutAt(t, 1, 4096, 0)
+	var order []uint64
+	n, err := f.Forward(in, 100, func(_ int32, rec []byte) uint64 {
+		at := binary.LittleEndian.Uint64(rec)
+		order = append(order, at)
+		switch at {
+		case 1:
+			wantErr(t, "a record, while the first is not taken", a.WriteTyped(1, stamped(4, 0)), ErrFull)
+		case 3:
+			mustWrite(t, a, stamped(4, 0))
+		}
+		return 0
+	})
+	if n != 4 || err != nil || fmt.Sprint(order) != "[1 2 3 4]" {
+		t.Error(n, err, order)
+	}
+}

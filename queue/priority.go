@@ -39,7 +39,7 @@ const maxLevels = 16
 type Priority struct {
 	levels []*Consumer
 	// passed[l] is how many records of more urgent levels were delivered since
-	// level l was last seen empty or delivered one.
+	// pick last found level l empty or l delivered something.
 	passed []int
 
 	record *Consumer // ring of the record that Next returned, until it is given back
@@ -251,8 +251,6 @@ func (p *Priority) allowance(l int) int {
 	for m := l + 1; m < len(p.levels); m++ {
 		if p.levels[m].Ready() {
 			n = min(n, UrgentRun-p.passed[m])
-		} else {
-			p.passed[m] = 0
 		}
 	}
 	return n
@@ -267,8 +265,8 @@ func (p *Priority) count(l, n int) {
 	}
 }
 
-// sizeOf is the bytes of the next records, at most n of them, that are there
-// and contiguous. The consumer is Ready, so that pos is at a record.
+// sizeOf is the bytes of the next records, at most n of them, with the skips
+// between them. The consumer is Ready, so that pos is at a record.
 func (c *Consumer) sizeOf(n int) int {
 	at := c.pos
 	for n > 0 {
@@ -279,9 +277,6 @@ func (c *Consumer) sizeOf(n int) int {
 		at += h.stride()
 		if !h.skip() {
 			n--
-		}
-		if at&c.ring.mem.mask == 0 {
-			break
 		}
 	}
 	return int(at - c.pos)

@@ -18,7 +18,7 @@ type priorityModel struct {
 	queue   [][]record1
 	waited  []int // records of more urgent levels delivered while the level had something
 	others  int   // records of other levels delivered while level 0 had something
-	urgent  []int // records of more urgent levels delivered since the level's last
+	urgent  []int // records of more urgent levels delivered since the level's last, and since a call found nothing
 	atBound int   // how often a level waited as long as it may
 	log     []string
 	spans   []modelSpan
@@ -149,7 +149,9 @@ func (m *priorityModel) next() {
 	if ok != has {
 		m.fatalf("Next: %v", ok)
 	}
-	if ok {
+	if !ok {
+		clear(m.urgent) // nobody waits
+	} else {
 		m.got(m.p.Level(), m.p.Type(), rec)
 		m.cur, m.curCopy = rec, bytes.Clone(rec)
 	}
@@ -169,6 +171,9 @@ func (m *priorityModel) drain() {
 	})
 	if n < want || n > limit {
 		m.fatalf("Drain(%d): %d", limit, n)
+	}
+	if n < limit {
+		clear(m.urgent)
 	}
 }
 
@@ -256,6 +261,9 @@ func (m *priorityModel) step(forward bool) {
 		for range m.rnd.IntN(100) {
 			m.write(l)
 			m.next()
+		}
+		for m.rnd.IntN(4) == 0 && m.left() > 0 {
+			m.drain()
 		}
 	case k == 5:
 		m.drain()

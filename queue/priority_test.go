@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"testing"
+	"time"
 )
 
 var (
@@ -302,8 +303,12 @@ func TestPriorityStalled(t *testing.T) {
 	mustWrite(t, ps[2], []byte("free"))
 	wantNext(t, p, 1, []byte("free"))
 	wantNothing(t, p)
-	if s, ok := p.Stalled(); !ok || s.Size != 11 && s.Size != 12 {
-		t.Fatalf("%+v, %v", s, ok)
+	p.Stalled()
+	for oldest, size := range []int{11, 12} {
+		p.levels[oldest].since = p.levels[oldest].since.Add(-time.Duration(oldest+1) * time.Hour)
+		if s, ok := p.Stalled(); !ok || s.Size != size || s.Age < time.Hour {
+			t.Fatalf("%+v, %v", s, ok)
+		}
 	}
 	if p.PassStalled(1 << 62) {
 		t.Error("passed too early")
@@ -326,6 +331,33 @@ func TestPriorityStalled(t *testing.T) {
 	p.Release()
 	if s := p.Stats(); s.Abandoned != 1 || s.Aborts != 1 || s.Records != 3 {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestPriorityPassesAllStalled(t *testing.T) {
+	ps, p := newPriorityAt(t, 3, 128, 0)
+	for l := range 2 {
+		must(ps[l].TryClaim(8))
+		mustWrite(t, ps[l], []byte{byte(l)})
+	}
+	if !p.PassStalled(0) {
+		t.Fatal("nothing passed")
+	}
+	wantNext(t, p, 1, []byte{0})
+	wantNext(t, p, 1, []byte{1})
+	wantNothing(t, p)
+}
+
+// A span that must end early counts records, not what lies between them.
+func TestPrioritySpanAcrossSkips(t *testing.T) {
+	ps, p := newPriorityAt(t, 2, 4096, 0)
+	for range UrgentRun + 1 {
+		mustWrite(t, ps[0], nil)
+		must(ps[0].TryClaim(0)).Abort()
+	}
+	mustWrite(t, ps[1], nil)
+	if s := p.Peek(1 << 20); s.Records() != UrgentRun {
+		t.Errorf("%d records", s.Records())
 	}
 }
 
