@@ -61,7 +61,8 @@ func (m *turns) open() {
 	m.lanes[p.Lane()].head()
 	m.ids = append(m.ids, p.Lane())
 	for id, l := range m.lanes {
-		if id != p.Lane() && len(l.waiting) > 0 && m.f.order[m.f.turn].id != id {
+		turn := m.f.turn < len(m.f.order) && m.f.order[m.f.turn].id == id
+		if id != p.Lane() && len(l.waiting) > 0 && !turn {
 			l.newer[p.Lane()] = true
 		}
 	}
