@@ -130,6 +130,20 @@ var mutants = []mutant{
 	{name: "by time: a short record has the least time", file: "queue/fanin_time.go",
 		old: "\t\treturn l.before, false\n", new: "\t\treturn math.MinInt64, false\n"},
 
+	// Priority, fan-out
+	{name: "a level waits for one record too many", file: "queue/priority.go", old: "		if p.passed[l] < UrgentRun {", new: "		if p.passed[l] <= UrgentRun {"},
+	{name: "of the levels that are due the most urgent goes first", file: "queue/priority.go", old: "	for l := len(p.levels) - 1; l > 0; l-- {\n", new: "	for l := 1; l < len(p.levels); l++ {\n"},
+	{name: "a span counts as one record", file: "queue/priority.go", old: "		p.passed[m] += n", new: "		p.passed[m]++"},
+	{name: "a span ignores what has passed", file: "queue/priority.go", old: "			n = min(n, UrgentRun-p.passed[m])", new: "			n = min(n, UrgentRun)"},
+	{name: "the span of a level that is due is not cut", file: "queue/priority.go", old: "			return 1\n", new: "			break\n"},
+	{name: "a change of level does not release", file: "queue/priority.go", old: "	if p.record != c {\n		p.releaseRecord()\n		p.record = c\n	}", new: "	p.record = c"},
+	{name: "a full lane's record goes elsewhere", file: "queue/fanout.go", old: "	return f.lanes[f.Worker(key)].WriteTyped(typ, rec)", new: "	if err := f.lanes[f.Worker(key)].WriteTyped(typ, rec); err != ErrFull {\n		return err\n	}\n	return f.SendNext(typ, rec)"},
+	{name: "SendNext asks all lanes but one", file: "queue/fanout.go", old: "	for range f.lanes {\n		if err := f.next()", new: "	for range f.lanes[1:] {\n		if err := f.next()"},
+	{name: "a record that no lane took is lost", file: "queue/fanout_forward.go", old: "		if err != nil {\n			break\n		}\n		from.accept(c)", new: "		from.accept(c)\n		if err != nil {\n			break\n		}"},
+	{name: "Forward accepts another record than it sent", file: "queue/fanout_forward.go", old: "	p.next(slices.Index(p.levels, c))", new: "	p.Next()\n	_ = slices.Index(p.levels, c)"},
+	{name: "a FanIn's turn has no end in Forward", file: "queue/fanout_forward.go", old: "		if f.rest(l) > 0 && l.c.Ready() {", new: "		if l.c.Ready() {"},
+	{name: "joined spans released one word too far", file: "queue/held.go", old: "s.ringEnd - (s.end - pos); int64", new: "s.ringEnd - (s.end - pos) + 8; int64"},
+
 	// Park and channel
 	{name: "no second look after Arm", file: "channel/receiver.go",
 		old: "	over, err = r.look()\n	nap, now := r.core.again()\n", new: "	nap, now := r.core.again()\n"},
