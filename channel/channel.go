@@ -73,10 +73,15 @@ type core struct {
 	ring     source
 	parker   *park.Parker
 	strategy Strategy
+	levels   bool // several, of which one may be held up while another is not
 
 	// again is asked when nothing is ready. It says after what time to look
 	// again though no sender calls, 0 for never, or to look now.
 	again func() (after time.Duration, now bool)
+
+	// pass is for those who poll: it passes a claim that has held up others for
+	// too long, and reports whether there may be something now.
+	pass func() bool
 
 	// senders counts the rings, or lanes, that somebody may still send to. It
 	// falls to zero once, before the last of them is closed, and never rises
@@ -86,7 +91,7 @@ type core struct {
 }
 
 func newCore(ring source, opts *Options) (*core, error) {
-	c := &core{ring: ring, parker: park.New(), again: never}
+	c := &core{ring: ring, parker: park.New(), again: never, pass: func() bool { return false }}
 	limit := time.Duration(defaultStallLimit)
 	if opts != nil {
 		c.strategy = opts.Wait
@@ -98,6 +103,7 @@ func newCore(ring source, opts *Options) (*core, error) {
 	case stalling:
 		if limit > 0 {
 			c.again = func() (time.Duration, bool) { return passStalled(ring, limit) }
+			c.pass = func() bool { return ring.PassStalled(limit) }
 		}
 	case *queue.FanIn:
 		c.again = func() (time.Duration, bool) { return held(ring) }

@@ -17,6 +17,7 @@ func NewPriority(levels, capacity int, opts *Options) ([]*SharedSender, *Receive
 		return nil, nil, err
 	}
 	c.senders.Store(int64(levels))
+	c.levels = levels > 1
 	senders := make([]*SharedSender, levels)
 	for l, p := range producers {
 		senders[l] = newShared(p, c)

@@ -24,6 +24,7 @@ type Receiver struct {
 	timer  *time.Timer
 	procs  int // GOMAXPROCS, which takes a lock to ask, as of the last sleep
 	closed bool
+	calls  uint // that received from several levels, see overlooked
 
 	beforeArm func() // for tests: runs where a wake-up is lost if nobody looks again
 }
@@ -57,6 +58,7 @@ func (r *Receiver) recv(done <-chan struct{}, deadline time.Time, cause func() e
 	if err := r.check(done, cause); err != nil {
 		return nil, err
 	}
+	r.overlooked()
 	for {
 		if rec, ok := r.core.ring.Next(); ok {
 			return rec, nil
@@ -72,7 +74,22 @@ func (r *Receiver) TryRecv() (rec []byte, ok bool) {
 	if r.closed {
 		return nil, false
 	}
-	return r.core.ring.Next()
+	r.overlooked()
+	if rec, ok = r.core.ring.Next(); !ok && r.core.pass() {
+		rec, ok = r.core.ring.Next()
+	}
+	return rec, ok
+}
+
+// overlooked passes a stalled claim of one level while there is always something
+// in another. It asks now and then.
+func (r *Receiver) overlooked() {
+	if !r.core.levels {
+		return
+	}
+	if r.calls++; r.calls%queue.UrgentRun == 0 {
+		r.core.pass()
+	}
 }
 
 // Wait returns nil as soon as there is something to receive or drain. Its
@@ -92,7 +109,12 @@ func (r *Receiver) Drain(limit int, fn func(typ int32, rec []byte)) int {
 	if r.closed {
 		return 0
 	}
-	return r.core.ring.Drain(limit, fn)
+	r.overlooked()
+	n := r.core.ring.Drain(limit, fn)
+	if n == 0 && r.core.pass() {
+		n = r.core.ring.Drain(limit, fn)
+	}
+	return n
 }
 
 // Peek returns the records that are there as they lie in the ring, without
@@ -101,7 +123,12 @@ func (r *Receiver) Peek(maxBytes int) queue.Span {
 	if r.closed {
 		return queue.Span{}
 	}
-	return r.core.ring.Peek(maxBytes)
+	r.overlooked()
+	s := r.core.ring.Peek(maxBytes)
+	if s.Records() == 0 && r.core.pass() {
+		s = r.core.ring.Peek(maxBytes)
+	}
+	return s
 }
 
 // ReleaseTo gives the space before pos, the End of a span, back to the
@@ -176,6 +203,9 @@ func (r *Receiver) await(done <-chan struct{}, deadline time.Time, cause func() 
 	for i := int64(0); ; i++ { // an int overflows on 32 bits within a minute of Spin, and below spins nobody asks done
 		if over, err := r.look(); over {
 			return err
+		}
+		if i == 0 {
+			r.core.pass() // the wait may be too short for park
 		}
 		switch {
 		case i < spins:

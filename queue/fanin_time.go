@@ -132,7 +132,11 @@ func (m *byTime) pick(f *FanIn) *lane {
 		return l
 	}
 	now := m.survey(f, some)
-	if l, may = m.least(f); may {
+	if l, may = m.least(f); l != nil && !may && !some {
+		now = m.survey(f, true) // it has just come: seen from now on
+		l, may = m.least(f)
+	}
+	if may {
 		return l
 	}
 	m.wait, m.holds = 0, l != nil

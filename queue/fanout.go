@@ -70,7 +70,8 @@ func (f *FanOut) Send(key uint64, typ int32, rec []byte) error {
 // errors are those of Send; ErrFull says that all lanes are full.
 func (f *FanOut) SendNext(typ int32, rec []byte) error {
 	for range f.lanes {
-		if err := f.next().WriteTyped(typ, rec); err != ErrFull {
+		err := f.lanes[f.turn].WriteTyped(typ, rec)
+		if f.passed(err); err != ErrFull {
 			return err
 		}
 	}
@@ -87,20 +88,23 @@ func (f *FanOut) TryClaim(key uint64, typ int32, n int) (Claim, error) {
 // next worker whose lane has room. Its errors are those of SendNext.
 func (f *FanOut) TryClaimNext(typ int32, n int) (Claim, error) {
 	for range f.lanes {
-		if c, err := f.next().TryClaimTyped(typ, n); err != ErrFull {
+		c, err := f.lanes[f.turn].TryClaimTyped(typ, n)
+		if f.passed(err); err != ErrFull {
 			return c, err
 		}
 	}
 	return Claim{}, ErrFull
 }
 
-// next is the lane whose turn it is, and ends its turn.
-func (f *FanOut) next() *Producer {
-	p := f.lanes[f.turn]
+// passed ends the turn of a lane that has answered err: it has the record, or is
+// full. A record that no lane would take uses up no turn.
+func (f *FanOut) passed(err error) {
+	if err != nil && err != ErrFull {
+		return
+	}
 	if f.turn++; f.turn == len(f.lanes) {
 		f.turn = 0
 	}
-	return p
 }
 
 // Worker is the worker that records of key go to: an index of the consumers

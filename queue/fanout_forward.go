@@ -23,7 +23,9 @@ type Source interface {
 // not seen it. With ErrFull, call Forward again: what was taken is not sent
 // twice, and nothing of from overtakes what waits, unless from itself puts it
 // first. With ErrTooLarge the record can never fit a lane, and the caller takes
-// it with from.Next. With ErrClosed the FanOut is closed. A panic in key leaves
+// it with from.Next; a Priority or a FanIn by time may have got a record that
+// goes before it, so the caller looks at the length of what Next returns, and
+// sends it if it fits. With ErrClosed the FanOut is closed. A panic in key leaves
 // the record that key was given in from, too.
 //
 // rec is valid until key returns, and key must use neither from nor f. Forward

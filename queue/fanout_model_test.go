@@ -69,9 +69,13 @@ func (m *fanOutModel) answer(w, n int) error {
 // inTurn is the worker that takes the next record of n bytes.
 func (m *fanOutModel) inTurn(n int) (w int, err error) {
 	for range m.cs {
-		w, m.turn = m.turn, (m.turn+1)%len(m.cs)
-		if err = m.answer(w, n); err != ErrFull {
-			return w, err
+		w = m.turn
+		if err = m.answer(w, n); err != nil && err != ErrFull {
+			return w, err // takes no turn
+		}
+		m.turn = (m.turn + 1) % len(m.cs)
+		if err == nil {
+			return w, nil
 		}
 	}
 	return 0, err

@@ -3,6 +3,8 @@ package queue
 import (
 	"time"
 	"weak"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
 // A claim of an MPSC ring that its owner neither commits nor aborts holds up
@@ -33,7 +35,7 @@ import (
 // Stall is a claim that holds up the consumer.
 type Stall struct {
 	Position uint64        // of the claim, as Consumer.Position
-	Size     int           // bytes claimed
+	Size     int           // bytes claimed; 0 too while its producer is inside the claiming call
 	Age      time.Duration // since Stalled or PassStalled first saw it
 }
 
@@ -48,7 +50,14 @@ type stall struct {
 	seenAt  uint64
 	end     uint64 // of the retired ring being read, if next is not nil
 	next    *ring  // read when the ring is at its end
-	retired []weak.Pointer[ring]
+	retired []retired
+}
+
+// retired is a buffer that was left behind. The words outlive the ring where an
+// owner has dropped its claim and kept the bytes.
+type retired struct {
+	ring  weak.Pointer[ring]
+	words weak.Pointer[step.Uint64]
 }
 
 // Stalled reports the claim that is next to be read and not settled, if there
@@ -56,18 +65,30 @@ type stall struct {
 // saw it, so a caller that wants to know asks now and then, when nothing is
 // there to read. The rings' other methods pay nothing for it. An SPSC ring has
 // no such claims.
-func (c *Consumer) Stalled() (Stall, bool) {
+//
+// A claim whose producer has taken the place and not yet marked it is reported,
+// too: nobody tells a sleeping caller when the mark comes. PassStalled waits
+// for it.
+func (c *Consumer) Stalled() (Stall, bool) { return c.stalled(true) }
+
+// stalled is Stalled, of claims that are not marked yet only if unmarked is set:
+// to know of those takes a look at the tail, which producers write.
+func (c *Consumer) stalled(unmarked bool) (Stall, bool) {
 	if !c.ring.shared || c.Ready() {
 		return Stall{}, false
 	}
 	h := c.ring.mem.load(c.pos)
-	if !h.claimed() {
+	size := 0
+	switch {
+	case h.claimed():
+		size = int(-int32(h)) - headerLen
+	case !unmarked || h != 0 || c.ring.tail.load()&^closedBit == c.pos:
 		return Stall{}, false
 	}
 	if c.since.IsZero() || c.seenAt != c.pos {
 		c.since, c.seenAt = time.Now(), c.pos
 	}
-	return Stall{Position: c.pos, Size: int(-int32(h)) - headerLen, Age: time.Since(c.since)}, true
+	return Stall{Position: c.pos, Size: size, Age: time.Since(c.since)}, true
 }
 
 // PassStalled gets past the claim that Stalled reports if it is older than
@@ -80,7 +101,7 @@ func (c *Consumer) Stalled() (Stall, bool) {
 // of them are not, no further buffer is left behind, and PassStalled returns
 // false.
 func (c *Consumer) PassStalled(limit time.Duration) bool {
-	s, ok := c.Stalled()
+	s, ok := c.stalled(false)
 	if !ok || s.Age < limit {
 		return false
 	}
@@ -113,14 +134,23 @@ func (c *Consumer) retire() bool {
 	r.home.current.CompareAndSwap(r, next)
 	c.next, c.end = next, old&^closedBit
 	c.keep = true
-	c.retired = append(c.retired, weak.Make(r))
+	raise(&c.stats.readMark, c.end-c.head)
+	// Rings that were retired before lead here at once, so that a claim in one
+	// of them keeps none of those in between. Not before r is closed: a record
+	// would overtake those that are still claimed there.
+	for _, p := range c.retired {
+		if o := p.ring.Value(); o != nil {
+			o.next.Store(next)
+		}
+	}
+	c.retired = append(c.retired, retired{weak.Make(r), weak.Make(r.mem.word(0))})
 	return true
 }
 
-func stillThere(list []weak.Pointer[ring]) []weak.Pointer[ring] {
+func stillThere(list []retired) []retired {
 	n := 0
 	for _, p := range list {
-		if p.Value() != nil {
+		if p.words.Value() != nil {
 			list[n] = p
 			n++
 		}
@@ -132,6 +162,7 @@ func stillThere(list []weak.Pointer[ring]) []weak.Pointer[ring] {
 // moveOn begins to read the ring behind a retired one. Spans of the retired one
 // may still be held; giving them back means nothing to anybody.
 func (c *Consumer) moveOn() {
+	c.count() // show will not, for what is still held
 	c.ring, c.next = c.next, nil
 	c.keep = false
 	c.pos = c.ring.head.load()
