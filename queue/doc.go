@@ -1,6 +1,7 @@
 // Package queue has lock-free rings for records of bytes of any length: one
 // producer or many, one consumer, no allocation, no lock, no system call, and
-// never a wait. What is full says so, and the caller decides.
+// never a wait. What is full says so, and the caller decides. (Two things do
+// allocate: more than 64 shared claims open at once, and passing a stalled one.)
 //
 // # The rings
 //
