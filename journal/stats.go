@@ -39,9 +39,10 @@ const (
 	Clean   Verdict = 1 // all blocks are whole
 	Torn    Verdict = 2 // the end is torn: bytes that nobody promised are no whole block
 	Corrupt Verdict = 3 // bytes that were promised are missing or damaged
+	Lossy   Verdict = 4 // records are missing in the middle or at the start that nobody was promised, or that were never said to be trimmed
 )
 
-// String returns clean, torn or corrupt.
+// String returns clean, torn, corrupt or loss.
 func (v Verdict) String() string {
 	switch v {
 	case Clean:
@@ -50,6 +51,8 @@ func (v Verdict) String() string {
 		return "torn"
 	case Corrupt:
 		return "corrupt"
+	case Lossy:
+		return "loss"
 	}
 	return "unknown"
 }
