@@ -186,25 +186,30 @@ func (w *Writer) askForNext() {
 // prepareLoop is the preparer: it creates the next segment's file off the write path.
 func (w *Writer) prepareLoop() {
 	defer w.done.Done()
-	s := &w.sync
 	for {
 		select {
 		case <-w.prepare:
+			w.prepareOnce()
 		case <-w.quit:
 			return
 		}
-		s.mu.Lock()
-		have := s.next != nil || s.fault != nil
-		s.mu.Unlock()
-		if have {
-			continue
-		}
-		next, err := w.makeNext()
-		s.mu.Lock()
-		s.next, s.nextErr = next, err
-		s.wake()
-		s.mu.Unlock()
 	}
+}
+
+// prepareOnce makes the next segment's file, if there is none.
+func (w *Writer) prepareOnce() {
+	s := &w.sync
+	s.mu.Lock()
+	have := s.next != nil || s.fault != nil
+	s.mu.Unlock()
+	if have {
+		return
+	}
+	next, err := w.makeNext()
+	s.mu.Lock()
+	s.next, s.nextErr = next, err
+	s.wake()
+	s.mu.Unlock()
 }
 
 // dropNext removes the prepared segment at Close.
@@ -256,10 +261,7 @@ func (w *Writer) takeNext(must bool) (*nextSegment, error) {
 		if !must {
 			return nil, nil
 		}
-		changed := s.wakeup()
-		s.mu.Unlock()
-		<-changed
-		s.mu.Lock()
+		w.pause(nil)
 	}
 }
 

@@ -367,15 +367,11 @@ func (w *Writer) wait(ctx context.Context, state func(*syncState) (durable, writ
 			s.mu.Unlock()
 			return err
 		}
-		changed := s.wakeup()
-		s.mu.Unlock()
 		s.nudge()
-		select {
-		case <-changed:
-		case <-ctx.Done():
+		if !w.pause(ctx.Done()) {
+			s.mu.Unlock()
 			return ctx.Err()
 		}
-		s.mu.Lock()
 	}
 }
 

@@ -50,6 +50,7 @@ type Writer struct {
 	durablePos atomic.Uint64 // log position known to be durable; written by the syncer only, after the sync
 	sync       syncState
 
+	stepped  bool          // there is no syncer and no preparer: see step.go
 	quit     chan struct{} // closed to end the preparer and the syncer
 	prepare  chan struct{} // capacity 1: asks the preparer for a next segment
 	done     sync.WaitGroup
@@ -67,6 +68,18 @@ type cut struct {
 // When something is missing that had been promised as durable, the error is a *CorruptionError and nothing has been changed. A later
 // format version is ErrVersion. Open reads the last segment in full.
 func Open(dir string, opts *Options) (*Writer, error) {
+	w, err := open(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	w.done.Add(2)
+	go w.syncLoop()
+	go w.prepareLoop()
+	return w, nil
+}
+
+// open is Open without the goroutines.
+func open(dir string, opts *Options) (*Writer, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -83,9 +96,6 @@ func Open(dir string, opts *Options) (*Writer, error) {
 	if err := w.start(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	w.done.Add(2)
-	go w.syncLoop()
-	go w.prepareLoop()
 	w.askForNext()
 	return w, nil
 }
@@ -336,6 +346,9 @@ func (w *Writer) Close() error {
 	w.mu.Unlock()
 
 	close(w.quit)
+	if w.stepped {
+		w.closeErr = w.finish()
+	}
 	w.done.Wait()
 	w.dropNext()
 	if err == nil {
