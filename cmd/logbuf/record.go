@@ -74,6 +74,7 @@ type recordFlags struct {
 	maxFrame     cli.Size
 	idle         cli.Duration
 	sync         string
+	syncEvery    cli.Duration
 	overload     string
 	frame        string
 	reconnect    string
@@ -118,6 +119,7 @@ func newRecordCmd() *cobra.Command {
 	flags.Var(&f.maxFrame, "max-frame", "largest WebSocket frame to record; 0 = what the ring takes")
 	flags.Var(&f.idle, "idle-timeout", "reconnect when no byte came for this time; 0 = never")
 	flags.StringVar(&f.sync, "sync", "interval", "when records become durable: `policy` none, interval (10ms or 1 MiB) or batch (each)")
+	flags.Var(&f.syncEvery, "sync-every", "--sync interval: longest time between a write and its sync; 0 = 10ms")
 	flags.StringVar(&f.overload, "overload", "", "when a ring is full: `policy` drop or wait (default drop, wait for -)")
 	flags.StringVar(&f.frame, "frame", "line", "records of tcp:// and -: `how` to cut, line or raw")
 	flags.StringVar(&f.reconnect, "reconnect", "drop", "`when` to connect again: drop (the connection broke), always, never")
@@ -178,7 +180,7 @@ func record(ctx context.Context, cfg *capture.Config, w io.Writer, lines bool) (
 func (f *recordFlags) config(args []string, stdin io.Reader) (*capture.Config, error) {
 	cfg := &capture.Config{
 		Dir: f.dir, Lane: int(f.ring), For: time.Duration(f.duration),
-		Journal: journal.Options{SegmentSize: int64(f.segment), FS: f.fs},
+		Journal: journal.Options{SyncEvery: time.Duration(f.syncEvery), SegmentSize: int64(f.segment), FS: f.fs},
 		Source: source.Options{
 			Subprotocols: f.subprotocols, MaxFrame: int(f.maxFrame), Outbound: f.outbound,
 			IdleTimeout: time.Duration(f.idle), Stdin: stdin,
@@ -197,6 +199,12 @@ func (f *recordFlags) config(args []string, stdin io.Reader) (*capture.Config, e
 	}
 	if f.segment < 64<<10 || f.segment > 1<<40 {
 		return nil, cli.Usagef("--segment-size %v: must be 64 KiB to 1 TiB", f.segment)
+	}
+	if f.syncEvery != 0 && time.Duration(f.syncEvery) < 100*time.Microsecond {
+		return nil, cli.Usagef("--sync-every %v: must be at least 100us", f.syncEvery)
+	}
+	if f.syncEvery != 0 && f.sync != journal.SyncInterval.String() {
+		return nil, cli.Usagef("--sync-every %v needs --sync interval, not --sync %s", f.syncEvery, f.sync)
 	}
 	err := errors.Join(
 		set(&cfg.Specs, args, source.ParseAll),

@@ -53,7 +53,7 @@ func newRootCmd() *cobra.Command {
 		&cobra.Group{ID: groupWrite, Title: "Recording:"},
 		&cobra.Group{ID: groupRead, Title: "Reading an archive:"},
 	)
-	addGroup(root, groupWrite, newDemoCmd(), newRecordCmd(), newFeedCmd())
+	addGroup(root, groupWrite, newDemoCmd(), newRecordCmd(), newFeedCmd(), newBenchDiskCmd())
 	addGroup(root, groupRead, newCatCmd(), newTailCmd(), newStatCmd(), newVerifyCmd(), newReplayCmd())
 	root.AddCommand(newVersionCmd(), newExitCodesTopic(), newFormatsTopic())
 	return root
