@@ -64,6 +64,10 @@ func (s *Sender) Claim(n int) (c Claim, err error) {
 // Notify wakes the receiver after claims that were settled with CommitQuiet.
 func (s *Sender) Notify() { s.core.wake() }
 
+// Stats is a snapshot of the counters of the sender's ring, or lane. Any
+// goroutine may call it.
+func (s *Sender) Stats() queue.Stats { return s.ring.Stats() }
+
 // Close ends the sending side. The receiver gets what was committed, and then
 // io.EOF; a claim that is still open is abandoned. A second Close returns
 // ErrClosed.

@@ -21,10 +21,10 @@ func newShared(ring *queue.SharedProducer, c *core) *SharedSender {
 	return s
 }
 
-// Clone gives another handle, with a Close of its own. The clone of a closed
-// handle is closed.
+// Clone gives another handle, with a Close and with Stats of its own. The clone
+// of a closed handle is closed.
 func (s *SharedSender) Clone() *SharedSender {
-	clone := &SharedSender{ring: s.ring, core: s.core, handles: s.handles}
+	clone := &SharedSender{ring: s.ring.Clone(), core: s.core, handles: s.handles}
 	if s.closed.Load() || !addUnlessZero(s.handles) {
 		clone.closed.Store(true)
 	}
@@ -79,6 +79,12 @@ func (s *SharedSender) TryClaimTyped(typ int32, n int) (Claim, error) {
 	if err != nil {
 		return Claim{}, s.core.failed(err)
 	}
+	// A receiver that has woken up for the Close of the last handle may have
+	// looked before the claim had its mark. With other levels open nobody else
+	// would wake it, should this claim leak.
+	if s.core.levels && s.handles.Load() == 0 {
+		s.core.wake()
+	}
 	return Claim{claim: c, core: s.core}, nil
 }
 
@@ -91,6 +97,11 @@ func (s *SharedSender) Claim(n int) (c Claim, err error) {
 
 // Notify wakes the receiver after claims that were settled with CommitQuiet.
 func (s *SharedSender) Notify() { s.core.wake() }
+
+// Stats is a snapshot of the handle's counters: of a clone what it has sent, of
+// the handle that NewMPSC or NewPriority returned those of the ring, clones
+// included; see queue.SharedProducer.Stats. Any goroutine may call it.
+func (s *SharedSender) Stats() queue.Stats { return s.ring.Stats() }
 
 // Close ends this handle. With the last one the sending side ends: the
 // receiver gets what was committed, and then io.EOF; claims that are still

@@ -82,6 +82,10 @@ func TestNoAllocations(t *testing.T) {
 		w, c := newRingAt(t, shared, 1024, 0)
 		check(t, w, c)
 	})
+	t.Run("MPSC, a clone", func(t *testing.T) {
+		p, c, _ := NewMPSC(1024)
+		check(t, p.Clone(), c)
+	})
 	t.Run("MPSC, a claim stalls", func(t *testing.T) {
 		p, c := newRingAt(t, true, 1024, 0)
 		open := must(p.TryClaim(8))

@@ -137,10 +137,16 @@ func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.id), c.hdr.leng
 // compare-and-swap and not a store because the consumer of a closed ring may
 // have abandoned the claim.
 func (r *ring) commitShared(c Claim) bool {
+	own := c.p.own.Load() // while the slot is the claim's
 	if !c.p.drop(c.id) {
 		c.panicDead("Commit")
 	}
-	return r.mem.settle(c.id, r.markOf(c), c.hdr)
+	if !r.mem.settle(c.id, r.markOf(c), c.hdr) {
+		own.passed()
+		return false
+	}
+	own.committed(c.hdr.payload())
+	return true
 }
 
 // commitSharedN publishes a record shorter than its claim: first the claim is
@@ -152,10 +158,12 @@ func (r *ring) commitSharedN(c Claim, n int) bool {
 	if h == c.hdr {
 		return r.commitShared(c)
 	}
+	own := c.p.own.Load() // while the slot is the claim's
 	if !c.p.drop(c.id) {
 		c.panicDead("CommitN")
 	}
 	if !r.mem.settle(c.id, r.markOf(c), settlingMark(r.lap(c.id))) {
+		own.passed()
 		return false
 	}
 	r.mem.zeroPadding(c.id, h)
@@ -163,12 +171,20 @@ func (r *ring) commitSharedN(c Claim, n int) bool {
 		r.mem.publish(c.id+h.stride(), makeSkip(rest))
 	}
 	r.mem.publish(c.id, h) // passes the record and the skip behind it to the consumer
+	own.committed(n)
 	return true
 }
 
 // abortShared turns the claim into a skip.
 func (r *ring) abortShared(c Claim) {
-	if c.p.drop(c.id) && r.mem.settle(c.id, r.markOf(c), makeSkip(c.hdr.stride())) {
-		r.stats.aborts.Add(1)
+	own := c.p.own.Load() // while the slot is the claim's
+	if !c.p.drop(c.id) {
+		return
 	}
+	if !r.mem.settle(c.id, r.markOf(c), makeSkip(c.hdr.stride())) {
+		own.passed()
+		return
+	}
+	r.stats.aborts.Add(1)
+	own.aborted()
 }

@@ -19,6 +19,7 @@ var inlined = []struct{ why, names string }{
 			"(*position).load (*position).store (*position).advance " +
 			"(*ring).toEnd (*ring).lap (*ring).fits (*ring).room"},
 	{"a shared claim asks them in each of its calls", "(*producer).holds (*producer).drop"},
+	{"a handle that counts nothing for itself must find that out without a call", "(*account).committed (*account).passed"},
 	{"the short forms must cost what the long ones do",
 		"(*Producer).TryClaim (*Producer).Write (*SharedProducer).TryClaim (*SharedProducer).Write (*Consumer).Drain"},
 	{"accessors, called for each record or span, or polled",

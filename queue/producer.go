@@ -6,9 +6,9 @@ import (
 	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
-// producer is the state behind a claim. Of a shared producer only ring and
-// open are used, see newSlots; the rest is private to the one goroutine of an
-// SPSC producer:
+// producer is the state behind a claim. Of a shared producer only ring, open
+// and own are used, see newSlots; the rest is private to the one goroutine of
+// an SPSC producer:
 //
 //	tail    everything before it is published; the next header goes there,
 //	        and the word at tail is zero
@@ -24,6 +24,7 @@ type producer struct {
 	serial uint64
 	orphan uint64
 	open   position
+	own    step.Pointer[account]
 	_      [lineSize]byte
 }
 

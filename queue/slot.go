@@ -19,6 +19,13 @@ const slotCount = 64
 //	claim    tail CAS ─▶ mark ─▶ slot 0→pos
 //	settle   slot pos→0 ─▶ mark→header CAS
 //
+// own is the account of the handle that the claim was made with. Whoever has
+// put a position into the slot writes it, before anybody else knows of the
+// claim, and only if it changes. Whoever settles the claim reads it first and
+// takes the position out then: if that succeeds, no other claim had the slot in
+// between, and what was read is the claim's. A copy of a settled claim may read
+// another's account; it does nothing with it.
+//
 // Slots are producers, so that a Claim can point to one as it points to the
 // producer of an SPSC ring.
 func newSlots(r *ring) []producer {
@@ -32,16 +39,20 @@ func newSlots(r *ring) []producer {
 // hold takes a free slot for the claim at pos. It begins at one that this
 // goroutine is likely to have used before and others not, so that its line
 // stays with the core.
-func (r *ring) hold(pos uint64) *producer {
+func (r *ring) hold(pos uint64, own *account) *producer {
 	i := shard()
 	for range r.slots {
 		s := &r.slots[i%uint(len(r.slots))]
 		if s.open.load() == 0 && s.open.advance(0, pos|openBit) {
+			if s.own.Load() != own {
+				s.own.Store(own)
+			}
 			return s
 		}
 		i++
 	}
 	s := &producer{ring: r}
+	s.own.Store(own)
 	s.open.store(pos | openBit)
 	return s
 }

@@ -8,9 +8,10 @@ import "sync/atomic"
 // The counters cost the hot path nothing: the consumer adds up in private and
 // shows the sums when it gives space back, which it does at the latest when it
 // finds the ring empty. Until then Records and Bytes may lag by an eighth of
-// the capacity.
+// the capacity. Clones of a SharedProducer count for themselves, at once; see
+// SharedProducer.Stats.
 type Stats struct {
-	Records   uint64 // records that the consumer has read
+	Records   uint64 // records that the consumer has read; of a clone: that it has committed
 	Bytes     uint64 // their payload, in bytes
 	Full      uint64 // claims and writes refused with ErrFull
 	Aborts    uint64 // claims given back with Abort
@@ -39,9 +40,11 @@ func (c *counters) snapshot() Stats {
 		Aborts:    c.aborts.Load(),
 		Abandoned: c.abandoned.Load(),
 		Padding:   c.padding.Load(),
-		HighWater: int(max(c.readMark.Load(), c.writeMark.Load())),
+		HighWater: c.highWater(),
 	}
 }
+
+func (c *counters) highWater() int { return int(max(c.readMark.Load(), c.writeMark.Load())) }
 
 // add sums the counters of two rings; the larger high-water mark stays.
 func (s Stats) add(o Stats) Stats {
