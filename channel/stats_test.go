@@ -9,7 +9,7 @@ import (
 // Each clone shows what it has sent itself, the first handle and the receiver
 // what all have.
 func TestStatsPerHandle(t *testing.T) {
-	first, rx, err := NewMPSC(128, &Options{StallLimit: -1})
+	first, rx, err := NewMPSC(256, &Options{StallLimit: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestStatsPerHandle(t *testing.T) {
 	send(a, "two")
 	send(a, "three")
 	c, _ := b.TryClaim(40)
-	if err := a.TrySend(make([]byte, 40)); err != queue.ErrFull {
+	if err := a.TrySend(make([]byte, 200)); err != queue.ErrFull {
 		t.Fatal(err)
 	}
 	c.CommitN(4)
