@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -47,7 +48,16 @@ type process struct {
 	mu     sync.Mutex
 	stderr bytes.Buffer
 	stdout bytes.Buffer
+	out    atomic.Int64 // bytes in stdout
 }
+
+// collect is an io.Writer made of a function.
+type collect func(b []byte) (int, error)
+
+func (c collect) Write(b []byte) (int, error) { return c(b) }
+
+// printed tells how much has come on stdout.
+func (p *process) printed() int { return int(p.out.Load()) }
 
 // Write collects stderr.
 func (p *process) Write(b []byte) (int, error) {
@@ -79,7 +89,11 @@ func startReading(t *testing.T, stdin *os.File, env []string, args ...string) *p
 	}
 	p := &process{Cmd: exec.Command(name, args...)}
 	p.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), env...)
-	p.Stderr, p.Stdout = p, &p.stdout
+	p.Stderr = p
+	p.Stdout = collect(func(b []byte) (int, error) {
+		defer p.out.Add(int64(len(b)))
+		return p.stdout.Write(b)
+	})
 	if stdin != nil {
 		p.Stdin = stdin
 	}

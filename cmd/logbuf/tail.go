@@ -73,7 +73,7 @@ func (t *tailing) run(cmd *cobra.Command, dir string) error {
 	defer cancel(nil)
 
 	opts := &journal.ReaderOptions{Follow: t.follow, Durable: t.durable, Control: t.print.control() && (t.last > 0 || t.follow)}
-	if t.sel.fromSeq > 0 || t.sel.from.Given {
+	if cmd.Flags().Changed("from-seq") || t.sel.from.Given {
 		t.sel.narrow(opts)
 	} else if err := t.startAt(ctx, dir, opts); err != nil {
 		return interruptIsFine(err)

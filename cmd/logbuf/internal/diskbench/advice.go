@@ -40,7 +40,14 @@ func Advise(results []Result) (a Advice, ok bool) {
 	if small == nil || big == nil || write == nil {
 		return a, false
 	}
-	say := func(format string, args ...any) { a.Why = append(a.Why, fmt.Sprintf(format, args...)) }
+	say := func(format string, args ...any) {
+		for i := range args {
+			if d, ok := args[i].(time.Duration); ok {
+				args[i] = threeDigits(d)
+			}
+		}
+		a.Why = append(a.Why, fmt.Sprintf(format, args...))
+	}
 	if small.P50 < tooFast {
 		say("A sync takes %v at the median. No disk is that fast: this is memory (tmpfs), or something that says 'done' "+
 			"before it is. What is recorded here survives a crash of the process, and no power cut.", small.P50)
@@ -66,4 +73,13 @@ func Advise(results []Result) (a Advice, ok bool) {
 	say("The slowest call took %v: lanes must hold that much of the feed, which is its bytes per second times %.3f.",
 		stall, stall.Seconds())
 	return a, true
+}
+
+// threeDigits rounds d to what is worth reading.
+func threeDigits(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	return d.Round(unit)
 }
