@@ -13,7 +13,7 @@ import (
 
 // systems are the file systems that must behave alike.
 func systems(t *testing.T) map[string]FS {
-	return map[string]FS{"OS": OS, "Mem": NewMem(), "Fault over OS": NewFault(nil), "Fault over Mem": NewFault(NewMem())}
+	return map[string]FS{"OS": OS, "Mem": NewMem(), "Sim": NewSim(), "Fault over OS": NewFault(nil), "Fault over Mem": NewFault(NewMem())}
 }
 
 func eachSystem(t *testing.T, test func(t *testing.T, sys FS, dir string)) {
