@@ -9,9 +9,9 @@ GO ?= go
 # in-each runs a command in every module, and stops at the first that fails.
 in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
 
-.PHONY: check test race test-386 test-1 fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants soak demo clean
+.PHONY: check test race test-386 test-1 test-portable fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants soak demo clean
 
-check: fmt vet staticcheck tidy cross test race test-386 test-1 ## all that must hold before a commit lands
+check: fmt vet staticcheck tidy cross test race test-386 test-1 test-portable ## all that must hold before a commit lands
 
 test: ## the tests of every module
 	$(call in-each,$(GO) test ./...)
@@ -26,6 +26,9 @@ test-386: ## the library's tests as a 32-bit program, where this machine can run
 
 test-1: ## rings, channels and recorder on one processor
 	GOMAXPROCS=1 $(GO) test -short ./queue ./channel ./internal/park ./recorder
+
+test-portable: ## journal and recorder on the I/O calls that every system has
+	$(GO) test -tags logbuf_portable ./internal/vfs ./journal ./recorder
 
 fmt: ## fails if gofmt would change a file
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -69,9 +72,10 @@ mutants: ## one defect at a time in the rings, the parker, the channels: each mu
 spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler
 	spec/park/run.sh
 
-soak: ## rings and channels with everything going wrong, for SOAK, and as long again under the race detector
+soak: ## rings and channels with everything going wrong, for SOAK, and as long again under the race detector; then 200 recordings killed
 	LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 24h -v ./internal/soak
 	LOGBUF_SOAK=$(SOAK) $(GO) test -race -count=1 -timeout 24h -v ./internal/soak
+	cd cmd/logbuf && LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 1h -v -run TestKilled .
 
 demo: ## record a live feed, verify it, read it back, replay it
 	$(GO) run ./cmd/logbuf demo

@@ -1,3 +1,5 @@
+//go:build !logbuf_portable
+
 package vfs
 
 import (
