@@ -7,9 +7,10 @@ import (
 
 // Lateness says how long after they were due records were delivered.
 type Lateness struct {
-	Max time.Duration
-	P50 time.Duration // half of the records were not later than this; at most 1/16 above the true value
-	P99 time.Duration // 99 in 100 were not later than this; at most 1/16 above the true value
+	Max  time.Duration
+	P50  time.Duration // half of the records were not later than this; at most 1/16 above the true value
+	P99  time.Duration // 99 in 100 were not later than this; as exact
+	P999 time.Duration // 999 in 1000 were not later than this; as exact
 }
 
 // A histogram of durations with a relative error of at most 1/16: values below 16 ns have a bucket each; above, each power of two is cut in
@@ -49,7 +50,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 }
 
 func (h *histogram) lateness() Lateness {
-	return Lateness{Max: h.max, P50: h.quantile(0.50), P99: h.quantile(0.99)}
+	return Lateness{Max: h.max, P50: h.quantile(0.50), P99: h.quantile(0.99), P999: h.quantile(0.999)}
 }
 
 // bucketOf maps 0…15 to 0…15, 16…31 to 16…31, 32…63 in twos to 32…47, and so on.

@@ -53,7 +53,7 @@ func TestQuantiles(t *testing.T) {
 		of   float64
 		got  time.Duration
 		name string
-	}{{0.5, got.P50, "p50"}, {0.99, got.P99, "p99"}} {
+	}{{0.5, got.P50, "p50"}, {0.99, got.P99, "p99"}, {0.999, got.P999, "p99.9"}} {
 		rank := int(math.Ceil(q.of*float64(len(all)))) - 1
 		if want := all[rank]; q.got < want || float64(q.got) > float64(want)*(1+1.0/16) {
 			t.Errorf("%s is %v, want %v or at most 1/16 more", q.name, q.got, want)
@@ -66,7 +66,7 @@ func TestQuantilesOfAFew(t *testing.T) {
 	for _, d := range []time.Duration{3, 1, 2} {
 		h.add(d)
 	}
-	if got, want := h.lateness(), (Lateness{Max: 3, P50: 2, P99: 3}); got != want {
+	if got, want := h.lateness(), (Lateness{Max: 3, P50: 2, P99: 3, P999: 3}); got != want {
 		t.Errorf("of 1, 2 and 3 ns: %+v, want %+v", got, want)
 	}
 }

@@ -16,24 +16,16 @@ import (
 // damage) or the sink's, as it was. A journal with a torn tail ends where its verified records end: see r.Torn. A reader that follows never
 // ends by itself.
 //
-// Run sleeps between records on one timer; it starts no goroutines and allocates nothing per record.
+// Run starts no goroutines and allocates nothing per record.
 func Run(ctx context.Context, r *journal.Reader, sink Sink, opts *Options) (Report, error) {
-	return run(ctx, r, sink, opts)
+	p := newPlayer(sink, opts)
+	p.reopen = func() (source, error) { return p.opts.Reopen() }
+	return p.run(ctx, r)
 }
 
 // source is the part of a journal.Reader that a replay needs.
 type source interface {
 	Next(ctx context.Context) (journal.Record, error)
-}
-
-func run(ctx context.Context, src source, sink Sink, opts *Options) (Report, error) {
-	p := player{opts: opts.withDefaults(), sink: sink}
-	p.schedule.speed, p.schedule.maxGap = p.opts.Speed, p.opts.MaxGap
-	err := p.play(ctx, src)
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	return p.finish(), err
 }
 
 // firstControl is the first kind that is not numbered.
@@ -42,14 +34,67 @@ const firstControl = journal.KindStream
 type player struct {
 	opts     Options
 	sink     Sink
+	reopen   func() (source, error) // for another pass; closed after it when it is an io.Closer
+	paced    bool
 	schedule schedule
+	waiter   waiter
 	late     histogram
+	messages messages
 	report   Report
-	start    time.Time // T0: the first delivery
-	timer    *time.Timer
+
+	started bool
+	taken   uint64 // data records of this pass, those dropped included
+	first   int64  // time of this pass's first record, as delivered
+	origin  int64  // the same as recorded
+	offset  int64  // added to recorded times in this pass
 }
 
-func (p *player) play(ctx context.Context, src source) error {
+func newPlayer(sink Sink, opts *Options) *player {
+	p := &player{opts: opts.withDefaults(), sink: sink}
+	p.paced = p.opts.paced()
+	p.schedule = schedule{speed: p.opts.Speed, rate: p.opts.Rate, maxGap: p.opts.MaxGap}
+	if !p.paced { // the schedule is kept for its times, which later passes begin with
+		p.schedule.speed, p.schedule.maxGap = 1, 0
+	}
+	return p
+}
+
+func (p *player) run(ctx context.Context, src source) (Report, error) {
+	err := p.pass(ctx, src)
+	for n := 1; err == nil && p.taken > 0 && (p.opts.Loops < 0 || n < p.opts.Loops); n++ {
+		err = p.another(ctx)
+	}
+	p.waiter.stop()
+	return p.finish(), err
+}
+
+// another plays one more pass.
+func (p *player) another(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	src, err := p.reopen()
+	if err != nil {
+		return err
+	}
+	mean := int64(0)
+	if p.taken > 1 {
+		mean = max(0, subSat(p.schedule.high, p.first)/int64(p.taken-1))
+	}
+	p.first = int64(addSat(time.Duration(p.schedule.high), time.Duration(mean)))
+	p.offset = subSat(p.first, p.origin) // for control records before the first of data
+	p.taken = 0
+	p.schedule.newPass()
+	p.messages = nil
+	err = p.pass(ctx, src)
+	if c, ok := src.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+// pass plays src to its end.
+func (p *player) pass(ctx context.Context, src source) error {
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -59,6 +104,9 @@ func (p *player) play(ctx context.Context, src source) error {
 			return nil
 		}
 		if err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				err = context.Cause(ctx)
+			}
 			return err
 		}
 		if p.past(rec) {
@@ -66,9 +114,10 @@ func (p *player) play(ctx context.Context, src source) error {
 		}
 		if rec.Kind >= firstControl {
 			p.report.Control++
+			rec.Time = p.shifted(rec.Time)
 			err = p.sink(rec)
 		} else if p.opts.Filter == nil || p.opts.Filter(rec) {
-			err = p.deliver(ctx, rec)
+			err = p.take(ctx, rec)
 		}
 		if err != nil {
 			return err
@@ -84,15 +133,33 @@ func (p *player) past(rec journal.Record) bool {
 	return p.opts.LastSeq > 0 && rec.Seq > p.opts.LastSeq
 }
 
-func (p *player) deliver(ctx context.Context, rec journal.Record) error {
-	if p.report.Records == 0 {
-		p.start = time.Now()
-		p.report.FirstSeq, p.report.FirstTime = rec.Seq, rec.Time
+// shifted is a recorded time as this pass delivers it.
+func (p *player) shifted(t int64) int64 {
+	if p.offset == 0 {
+		return t
 	}
-	if p.opts.Speed > 0 {
-		if err := p.await(ctx, p.schedule.due(rec.Stream, rec.Time)); err != nil {
-			return err
+	return int64(addSat(time.Duration(t), time.Duration(p.offset)))
+}
+
+// take delivers a data record when it is due, or drops it.
+func (p *player) take(ctx context.Context, rec journal.Record) error {
+	p.begin(&rec)
+	if p.paced || p.opts.Loops != 0 {
+		due := p.schedule.due(rec.Stream, rec.Time)
+		if p.paced {
+			late, err := p.await(ctx, due)
+			if err != nil {
+				return err
+			}
+			if !p.settle(rec, late) {
+				p.report.Dropped++
+				p.report.DroppedBytes += uint64(len(rec.Payload))
+				return nil
+			}
 		}
+	}
+	if p.report.Records == 0 {
+		p.report.FirstSeq, p.report.FirstTime = rec.Seq, rec.Time
 	}
 	p.report.Records++
 	p.report.Bytes += uint64(len(rec.Payload))
@@ -100,47 +167,69 @@ func (p *player) deliver(ctx context.Context, rec journal.Record) error {
 	return p.sink(rec)
 }
 
-// await sleeps until due and notes how late it woke.
-func (p *player) await(ctx context.Context, due time.Duration) error {
-	late := time.Since(p.start) - due
-	if late < 0 && p.opts.BeforeWait != nil {
-		if err := p.opts.BeforeWait(); err != nil {
-			return err
-		}
-		late = time.Since(p.start) - due
+// begin counts a record, moves its time, and starts the clock with the first one.
+func (p *player) begin(rec *journal.Record) {
+	if !p.started {
+		p.started = true
+		p.waiter.start = time.Now()
+		p.first = rec.Time
 	}
-	if late < 0 {
-		if err := p.sleep(ctx, -late); err != nil {
-			return err
-		}
-		late = time.Since(p.start) - due
+	if p.taken == 0 {
+		p.report.Passes++
+		p.origin, p.offset = rec.Time, subSat(p.first, rec.Time)
 	}
-	p.late.add(late)
-	return nil
+	p.taken++
+	rec.Time = p.shifted(rec.Time)
 }
 
-func (p *player) sleep(ctx context.Context, d time.Duration) error {
-	if p.timer == nil {
-		p.timer = time.NewTimer(d)
-	} else {
-		p.timer.Reset(d)
+// await waits until due and says by how much that was missed.
+func (p *player) await(ctx context.Context, due time.Duration) (late time.Duration, err error) {
+	late = p.waiter.late(due)
+	if late < 0 && p.opts.BeforeWait != nil {
+		if err := p.opts.BeforeWait(); err != nil {
+			return 0, err
+		}
+		late = p.waiter.late(due)
 	}
-	select {
-	case <-p.timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if late < 0 {
+		if err := p.waiter.until(ctx, due); err != nil {
+			return 0, err
+		}
+		late = p.waiter.late(due)
 	}
+	return late, nil
+}
+
+// settle does what Options.Late says about a record that is late, and tells whether to deliver it.
+func (p *player) settle(rec journal.Record, late time.Duration) bool {
+	over := late > p.opts.Tolerance
+	switch p.opts.Late {
+	case LateShift:
+		if over {
+			p.schedule.delay(late)
+			p.report.Shifts++
+			p.report.ShiftTime = addSat(p.report.ShiftTime, late)
+		}
+	case LateDrop:
+		if p.messages == nil {
+			p.messages = make(messages)
+		}
+		if !p.messages.keep(rec, !over) {
+			return false
+		}
+	}
+	p.late.add(late)
+	return true
 }
 
 func (p *player) finish() Report {
 	r := p.report
-	if r.Records > 0 {
-		r.Elapsed = time.Since(p.start)
+	if p.started {
+		r.Elapsed = time.Since(p.waiter.start)
 	}
-	if p.opts.Speed > 0 {
+	if p.paced {
 		r.Lateness = p.late.lateness()
+		r.GapsCut, r.GapTime, r.ClockSteps = p.schedule.gapsCut, p.schedule.gapTime, p.schedule.clockSteps
 	}
-	r.GapsCut, r.GapTime, r.ClockSteps = p.schedule.gapsCut, p.schedule.gapTime, p.schedule.clockSteps
 	return r
 }

@@ -56,6 +56,11 @@ func (c *clock) sink(rec journal.Record) error {
 	return nil
 }
 
+// run is Run on any source.
+func run(ctx context.Context, src source, sink Sink, opts *Options) (Report, error) {
+	return newPlayer(sink, opts).run(ctx, src)
+}
+
 func TestRunKeepsTheSchedule(t *testing.T) {
 	tests := []struct {
 		name string
@@ -222,7 +227,10 @@ func TestRunIsCancelledWithoutPauses(t *testing.T) {
 func TestRunPanicsOnImpossibleOptions(t *testing.T) {
 	nan := 0.0
 	nan /= nan
-	for _, opts := range []Options{{Speed: -1}, {Speed: nan}, {MaxGap: -1}} {
+	for _, opts := range []Options{
+		{Speed: -1}, {Speed: nan}, {MaxGap: -1}, {Rate: -1}, {Rate: nan}, {Rate: 1, Speed: 1}, {Loops: 2}, {Loops: -1},
+		{Late: LateDrop + 1}, {Tolerance: -1},
+	} {
 		func() {
 			defer func() {
 				if recover() == nil {
