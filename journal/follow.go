@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
 // Readers that follow look for news after so long, and then ever less often.
@@ -42,43 +44,27 @@ func (v *view) finish(basePos uint64) (end int64, known bool) {
 func (r *Reader) open(i int) error {
 	f, hdr, err := r.a.openSegment(r.segs[i])
 	if err != nil {
-		return r.lostBefore(err)
+		return err
 	}
 	if r.file != nil {
-		if err := r.continues(hdr, r.segs[i].name); err != nil {
+		if err := checkSuccessor(&r.w, hdr, r.segs[i].name); err != nil {
 			return closing(f, err)
 		}
+	}
+	return r.use(i, f, hdr)
+}
+
+// use makes segment i, which has been opened, the current one.
+func (r *Reader) use(i int, f vfs.File, hdr segmentHeader) error {
+	if r.file != nil {
 		if err := r.file.Close(); err != nil {
 			return closing(f, fmt.Errorf("journal: %w", err))
 		}
 	}
-	r.file, r.i, r.unscanned, r.view = f, i, 0, view{}
+	r.file, r.i, r.unscanned, r.view, r.judgement = f, i, 0, view{}, nil
 	r.w.reset(f, hdr)
 	r.b, r.at, r.judged, r.tries = block{}, 0, -1, 0
 	return r.look()
-}
-
-// lostBefore fills the sequences that are lost with a segment whose header cannot be read into its error.
-func (r *Reader) lostBefore(err error) error {
-	var c *CorruptionError
-	if !errors.As(err, &c) {
-		return err
-	}
-	if r.file != nil {
-		c.FirstSeq = r.w.nextSeq
-	}
-	for _, s := range r.segs {
-		if s.baseSeq > c.FirstSeq {
-			c.LastSeq = s.baseSeq - 1
-			break
-		}
-	}
-	return c
-}
-
-// continues checks that a segment begins where the current one has ended.
-func (r *Reader) continues(hdr segmentHeader, name string) error {
-	return checkSuccessor(&r.w, hdr, name)
 }
 
 // checkSuccessor checks that hdr continues what w has walked to its end.
@@ -229,8 +215,15 @@ func offsetOf(pos, basePos uint64) int64 {
 
 // load makes the next block the one being delivered, waiting for it when following.
 func (r *Reader) load(ctx context.Context) error {
+	if err := r.gap; err != nil {
+		r.gap = nil
+		return err
+	}
 	pause := minPoll
 	for {
+		if r.err == nil && r.over {
+			r.err = io.EOF
+		}
 		if r.err != nil {
 			return r.err
 		}
@@ -248,6 +241,8 @@ func (r *Reader) load(ctx context.Context) error {
 			again, err = r.atGap(bad)
 		}
 		switch {
+		case passing(err):
+			return err
 		case err != nil:
 			r.err = err
 		case !again:
@@ -313,23 +308,45 @@ func (r *Reader) rest() error {
 func (r *Reader) leave(end int64) (again bool, err error) {
 	v := &r.view
 	w := &r.w
-	if w.off != end || v.sealed && (v.trailer.nextSeq != w.nextSeq || w.chained && v.trailer.lastHcrc != w.prevHcrc) {
-		reason := fmt.Sprintf("blocks end at %d with sequence %d, the segment's end is at %d", w.off, w.nextSeq, end)
-		return false, &CorruptionError{File: r.segs[r.i].name, Offset: w.off, FirstSeq: w.nextSeq, LastSeq: w.nextSeq - 1, Reason: reason}
+	t := &v.trailer
+	if w.off != end || v.sealed && (t.nextSeq > w.nextSeq || w.chained && (t.nextSeq != w.nextSeq || t.lastHcrc != w.prevHcrc)) {
+		return false, r.misfit(end)
 	}
 	if r.stop > 0 && w.pos() >= r.stop {
 		return false, io.EOF
 	}
 	if r.i+1 < len(r.segs) {
-		return true, r.open(r.i + 1)
+		return true, r.enter(r.i + 1)
 	}
 	if v.headOK && v.head.durablePos > w.pos() {
-		reason := fmt.Sprintf("HEAD says that segment %d was being written; the segments after %d are missing", v.head.segment, w.hdr.number)
-		return false, &CorruptionError{
-			File: r.segs[r.i].name, Offset: w.off, FirstSeq: w.nextSeq, LastSeq: max(v.head.nextSeq, w.nextSeq) - 1, Reason: reason,
+		gap := Gap{
+			File: r.segs[r.i].name, Offset: w.off, FirstSeq: w.nextSeq, LastSeq: max(v.head.nextSeq, w.nextSeq) - 1,
+			Reason: fmt.Sprintf("HEAD says that segment %d was being written; the segments after %d are missing", v.head.segment, w.hdr.number),
 		}
+		if !r.opts.Salvage {
+			return false, gap.corruption()
+		}
+		r.over = true
+		return false, &GapError{Gap: gap}
 	}
 	return false, r.rest()
+}
+
+// misfit is the error for a segment whose blocks are whole and do not end where its footer or its successor says.
+func (r *Reader) misfit(end int64) error {
+	v, w := &r.view, &r.w
+	gap := Gap{
+		File: r.segs[r.i].name, Offset: w.off, FirstSeq: w.nextSeq, LastSeq: w.nextSeq - 1,
+		Reason: fmt.Sprintf("blocks end at %d with sequence %d, the segment's end is at %d", w.off, w.nextSeq, end),
+	}
+	if v.sealed && v.trailer.nextSeq > w.nextSeq {
+		gap.LastSeq = v.trailer.nextSeq - 1
+	}
+	if !r.opts.Salvage {
+		return gap.corruption()
+	}
+	w.off, w.nextSeq, w.chained = end, gap.LastSeq+1, false
+	return &GapError{Gap: gap}
 }
 
 // doubt handles a place where a whole block should be and is not. It is read again before anything is said about it, and once more after
@@ -343,7 +360,7 @@ func (r *Reader) doubt(bad string) (again bool, err error) {
 	if r.opts.Follow && r.judged == v.size {
 		return false, nil
 	}
-	t, err := r.a.judge(&r.w, bad, r.segs[r.i+1:])
+	t, err := r.judge(bad)
 	if err != nil {
 		return false, err
 	}
@@ -352,7 +369,7 @@ func (r *Reader) doubt(bad string) (again bool, err error) {
 			r.suspect = true
 			return true, nil
 		}
-		return false, t.corruption(r.segs[r.i].name)
+		return false, r.damage(t)
 	}
 	r.judged = v.size
 	if r.opts.Follow || r.a.writing() {
@@ -362,6 +379,19 @@ func (r *Reader) doubt(bad string) (again bool, err error) {
 		r.torn = t.torn(r.segs[r.i].name)
 	}
 	return false, io.EOF
+}
+
+// judge decides what the place where no whole block is means. With Salvage there may be many of them in a segment: as the first judgement has
+// read to the end of the file, it serves the others as long as they come out damaged.
+func (r *Reader) judge(bad string) (tail, error) {
+	if r.judgement != nil && r.judgement.size == r.view.size {
+		if t := r.judgement.at(&r.w, bad); t.verdict == Corrupt {
+			return t, nil
+		}
+	}
+	t, err := r.a.judge(&r.w, bad, r.segs[r.i+1:])
+	r.judgement = &t
+	return t, err
 }
 
 // lastOfSegment reports whether the block before was marked as the last one, so that a footer should follow.

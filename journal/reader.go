@@ -19,6 +19,7 @@ type ReaderOptions struct {
 	Follow   bool   // wait for more at the end instead of io.EOF
 	Durable  bool   // deliver only what is known to be durable
 	Control  bool   // deliver control records too
+	Salvage  bool   // go on behind damage: Next returns a *GapError once for each damaged place
 	FS       vfs.FS // default: the operating system's
 }
 
@@ -50,8 +51,12 @@ type Reader struct {
 	triesAt int64  // that place
 	suspect bool   // something says that a whole block was there
 	judged  int64  // size of the file at the last judgement of a torn tail
+	over    bool   // Salvage: behind a gap, nothing is left
+	gap     error  // Salvage: met by OpenReader, for the first Next
 	err     error  // final
-	torn    *TornError
+
+	judgement *tail // on the first damage of this segment
+	torn      *TornError
 }
 
 // OpenReader opens the archive in dir for reading. The error wraps ErrNotArchive when there is none, ErrVersion when a later version wrote
@@ -73,7 +78,9 @@ func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) {
 		return nil, err
 	}
 	r.fits = r.opts.FromTime == 0
-	if err := r.seek(); err != nil {
+	if err := r.seek(); passing(err) {
+		r.gap = err
+	} else if err != nil {
 		if r.file != nil {
 			err = errors.Join(err, r.file.Close())
 		}
@@ -85,6 +92,9 @@ func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) {
 // Next returns the next record; its payload is valid until the next call of Next or Close. The error is io.EOF at the end unless
 // following, and stays; then Torn tells whether the end is torn. In damage it is a *CorruptionError, and stays. When ctx ends it is
 // ctx.Err(); the next call goes on. In steady state Next allocates nothing.
+//
+// A *CorruptionError names exactly the records that are lost: a reader opened with FromSeq LastSeq+1 goes on with the next one that is there.
+// With Salvage, Next returns a *GapError in its place, once, and goes on with the next call.
 func (r *Reader) Next(ctx context.Context) (Record, error) {
 	for {
 		for r.at < len(r.b.frames) {

@@ -10,25 +10,39 @@ func (r *Reader) seek() error {
 	case r.opts.FromTime != 0:
 		return r.seekTime(r.opts.FromTime)
 	}
-	// The last segment that begins at or before the sequence has it. Empty segments begin with the same sequence as the one after them: the
-	// first of those is taken, for its control records.
 	seq := r.opts.FromSeq
-	i := sort.Search(len(r.segs), func(i int) bool { return r.segs[i].baseSeq >= seq })
-	if i == len(r.segs) || i > 0 && r.segs[i].baseSeq > seq {
-		i--
-	}
-	if err := r.openFirst(i); err != nil {
+	if err := r.openFirst(r.segmentOf(seq)); err != nil {
 		return err
 	}
 	if err := r.useIndex(func(e indexEntry) bool { return e.firstSeq >= seq }); err != nil {
 		return err
 	}
-	return r.hop(func(b *block) bool { return b.nextSeq() < seq || b.count > 0 && b.nextSeq() == seq })
+	skip := func(b *block) bool { return b.nextSeq() < seq || b.count > 0 && b.nextSeq() == seq }
+	return r.hop(skip, func(h *blockHeader) bool { return h.baseSeq <= seq })
+}
+
+// segmentOf returns the segment that has a sequence: the last one that begins at or before it. Empty segments begin with the same sequence as
+// the one after them: the first of those that can be read is taken, for its control records.
+func (r *Reader) segmentOf(seq uint64) int {
+	i := sort.Search(len(r.segs), func(i int) bool { return r.segs[i].baseSeq >= seq })
+	if i == len(r.segs) || i > 0 && r.segs[i].baseSeq > seq {
+		return i - 1
+	}
+	for i+1 < len(r.segs) && r.segs[i+1].baseSeq == r.segs[i].baseSeq {
+		f, _, err := r.a.openSegment(r.segs[i])
+		if err == nil && f.Close() == nil {
+			break
+		}
+		i++
+	}
+	return i
 }
 
 // openFirst opens the segment that reading begins in, and fixes where it stops when it does not follow.
 func (r *Reader) openFirst(i int) error {
-	if err := r.open(i); err != nil {
+	if err := r.enter(i); passing(err) {
+		r.gap = err
+	} else if err != nil {
 		return err
 	}
 	v := &r.view
@@ -77,7 +91,7 @@ func (r *Reader) seekTime(t int64) error {
 		if err := r.useIndex(func(e indexEntry) bool { return e.maxTime >= t }); err != nil {
 			return err
 		}
-		if err := r.hop(func(b *block) bool { return b.maxTime < t }); err != nil {
+		if err := r.hop(func(b *block) bool { return b.maxTime < t }, func(h *blockHeader) bool { return h.maxTime < t }); err != nil {
 			return err
 		}
 		if r.w.off < r.view.end {
@@ -95,13 +109,13 @@ func (r *Reader) seekEnd() error {
 	if err := r.useIndex(func(indexEntry) bool { return false }); err != nil {
 		return err
 	}
-	return r.hop(func(*block) bool { return true })
+	return r.hop(func(*block) bool { return true }, func(*blockHeader) bool { return true })
 }
 
 // useIndex moves the walker to the last indexed block before the first one that reached says is at or after the goal. The index is only a
 // hint: when it is missing, damaged or does not fit the block it points to, the walker stays at the start.
 func (r *Reader) useIndex(reached func(indexEntry) bool) error {
-	if !r.view.sealed {
+	if !r.view.sealed || r.over {
 		return nil
 	}
 	index, err := r.w.index(r.view.trailer)
@@ -132,15 +146,35 @@ func (r *Reader) useIndex(reached func(indexEntry) bool) error {
 	return nil
 }
 
-// hop passes blocks, reading only their headers, as long as skip says so and they are whole as far as that can be seen.
-func (r *Reader) hop(skip func(*block) bool) error {
-	for {
+// hop passes blocks, reading only their headers, as long as skip says so and they are whole as far as that can be seen. It passes damage too
+// when over says that whoever begins with a block behind it misses nothing.
+func (r *Reader) hop(skip func(*block) bool, over func(*blockHeader) bool) error {
+	for !r.over {
 		var b block
 		bad, err := r.w.header(r.view.end, &b)
+		if err == nil && bad != "" && bad != atEnd {
+			var found bool
+			if found, err = r.hopDamage(over); found {
+				continue
+			}
+		}
 		if err != nil || bad != "" || r.w.off+b.size() > r.view.end || !skip(&b) {
 			return err
 		}
 		r.w.pass(&b)
 		r.unscanned = r.w.off
 	}
+	return nil
+}
+
+// hopDamage moves to the next block header behind damage if over allows it.
+func (r *Reader) hopDamage(over func(*blockHeader) bool) (bool, error) {
+	w := &r.w
+	h, off, err := w.nextHeader(w.off+blockAlign, r.view.end, w.nextSeq)
+	if err != nil || off < 0 || !over(&h) {
+		return false, err
+	}
+	w.off, w.nextSeq, w.chained, w.maxTime, w.lastFlag = off, h.baseSeq, false, noMaxTime, 0
+	r.unscanned = off
+	return true, nil
 }

@@ -73,7 +73,7 @@ func (v *verifier) begin() error {
 		return err
 	}
 	v.segs, v.rep.Foreign = segs, foreign
-	uuid, known := v.anyUUID()
+	uuid, known := v.a.anyUUID(v.segs)
 	if known {
 		if err := v.readHead(uuid); err != nil {
 			return err
@@ -93,9 +93,9 @@ func (v *verifier) begin() error {
 }
 
 // anyUUID returns the archive's UUID from the first segment whose header can be read.
-func (v *verifier) anyUUID() ([16]byte, bool) {
-	for _, s := range v.segs {
-		if f, hdr, err := v.a.openSegment(s); err == nil {
+func (a archive) anyUUID(segs []segmentFile) ([16]byte, bool) {
+	for _, s := range segs {
+		if f, hdr, err := a.openSegment(s); err == nil {
 			return hdr.uuid, closing(f, nil) == nil
 		}
 	}
