@@ -12,9 +12,9 @@ import (
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
-// segmentFile is a segment's place in the directory, known from its name alone.
+// segmentFile is a segment's place in the archive, known from its name alone.
 type segmentFile struct {
-	name    string
+	name    string // the file's name in the archive's directory, its path when it is in another one, see failover.go
 	baseSeq uint64
 	epoch   uint64
 }
@@ -25,7 +25,13 @@ type archive struct {
 	dir string
 }
 
-func (a archive) path(name string) string { return filepath.Join(a.dir, name) }
+// path returns where a file of the archive is. It takes the path of one that is in a fail-over directory, too.
+func (a archive) path(name string) string {
+	if filepath.Base(name) != name {
+		return name
+	}
+	return filepath.Join(a.dir, name)
+}
 
 // list returns the segments in order, and the names of files that are no part of an archive.
 func (a archive) list() (segs []segmentFile, foreign []string, err error) {
@@ -33,15 +39,9 @@ func (a archive) list() (segs []segmentFile, foreign []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, e := range entries {
-		name := e.Name()
-		baseSeq, epoch, ok := parseSegmentName(name)
-		switch {
-		case ok && !e.IsDir():
-			segs = append(segs, segmentFile{name: name, baseSeq: baseSeq, epoch: epoch})
-		case !ownName(name):
-			foreign = append(foreign, name)
-		}
+	segs, foreign = sortOut(entries, func(name string) string { return name })
+	if segs, foreign, err = a.listOthers(segs, foreign); err != nil {
+		return nil, nil, err
 	}
 	slices.SortFunc(segs, func(x, y segmentFile) int {
 		if x.baseSeq != y.baseSeq {
@@ -49,7 +49,23 @@ func (a archive) list() (segs []segmentFile, foreign []string, err error) {
 		}
 		return compareUint(x.epoch, y.epoch)
 	})
-	return segs, foreign, nil
+	return a.dropDead(segs), foreign, nil
+}
+
+// sortOut finds the segments, and the files that are no part of an archive, among a directory's entries. known makes the name that they
+// are known by.
+func sortOut(entries []fs.DirEntry, known func(name string) string) (segs []segmentFile, foreign []string) {
+	for _, e := range entries {
+		name := e.Name()
+		baseSeq, epoch, ok := parseSegmentName(name)
+		switch {
+		case ok && !e.IsDir():
+			segs = append(segs, segmentFile{name: known(name), baseSeq: baseSeq, epoch: epoch})
+		case !ownName(name):
+			foreign = append(foreign, known(name))
+		}
+	}
+	return segs, foreign
 }
 
 func compareUint(x, y uint64) int {
@@ -65,7 +81,7 @@ func compareUint(x, y uint64) int {
 // ownName reports whether a file that is no segment belongs to an archive all the same.
 func ownName(name string) bool {
 	switch name {
-	case headName, lockName, nextName, "cursors":
+	case headName, lockName, nextName, takeoverName, reserveName, failoverName, failoverName + ".tmp", "cursors":
 		return true
 	}
 	if stem := name[:max(0, len(name)-len(tornExt))]; stem+tornExt == name {
@@ -137,13 +153,25 @@ func headerError(a archive, s segmentFile, err error) error {
 	return &CorruptionError{File: s.name, FirstSeq: s.baseSeq, LastSeq: ^uint64(0), Reason: err.Error()}
 }
 
-// readHead reads HEAD. ok is false when it is not there, not whole or not this archive's.
+// readHead reads HEAD; where the archive lies in several directories, the one of the latest epoch. ok is false when it is not there, not
+// whole or not this archive's.
 func (a archive) readHead(uuid [16]byte) (h head, ok bool) {
-	f, err := a.fs.OpenFile(a.path(headName), os.O_RDONLY, 0)
+	dirs, _ := a.dirs() // list says what is wrong with them
+	seed := crcOf(uuid[:])
+	for _, dir := range dirs {
+		if one, found := a.readHeadIn(dir, seed); found && (!ok || one.epoch > h.epoch) {
+			h, ok = one, true
+		}
+	}
+	return h, ok
+}
+
+func (a archive) readHeadIn(dir string, seed uint32) (head, bool) {
+	f, err := a.fs.OpenFile(filepath.Join(dir, headName), os.O_RDONLY, 0)
 	if err != nil {
 		return head{}, false
 	}
-	h, ok = readHeadFile(f, crcOf(uuid[:]))
+	h, ok := readHeadFile(f, seed)
 	_ = f.Close() // opened for reading: nothing to lose
 	return h, ok
 }

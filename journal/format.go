@@ -22,9 +22,14 @@ const (
 	blockAlign      = 8
 	codecRaw        = 0
 
-	headName    = "HEAD"
-	lockName    = "LOCK"
-	nextName    = "next.tmp"
+	headName = "HEAD"
+	lockName = "LOCK"
+	nextName = "next.tmp"
+
+	takeoverName = "takeover.tmp"
+	reserveName  = "reserve"
+	failoverName = "FAILOVER"
+
 	segmentExt  = ".lbj"
 	tornExt     = ".torn"
 	maxFileSize = 1 << 42 // 2 × the largest SegmentSize, and room: offsets above are never believed

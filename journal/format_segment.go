@@ -15,6 +15,7 @@ const (
 	predSealed    = 1 << 1 // it was sealed before this segment was begun
 	predTorn      = 1 << 2 // its torn tail was cut
 	predNotSynced = 1 << 3 // it was not yet synced when this header was written
+	predPoisoned  = 1 << 4 // a write or sync of it failed: what is behind the end stated here is no part of the archive
 )
 
 // segmentHeader is the first page of a segment file.

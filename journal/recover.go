@@ -38,7 +38,7 @@ func (r *recovery) plan() error {
 		return nil
 	}
 	// What recovery is going to believe must be on the disk first: a page that is only in memory may be gone after the next power cut.
-	if err := r.a.fs.SyncDir(r.a.dir); err != nil {
+	if err := r.a.syncDirs(); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	n := len(r.segs)
@@ -61,13 +61,19 @@ func (r *recovery) listAll() error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	r.segs = segs
-	entries, err := r.a.fs.ReadDir(r.a.dir)
+	dirs, err := r.a.dirs()
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	for _, e := range entries {
-		if _, epoch, ok := parseSegmentName(strings.TrimSuffix(e.Name(), tornExt)); ok {
-			r.epoch = max(r.epoch, epoch)
+	for _, dir := range dirs {
+		entries, err := r.a.fs.ReadDir(dir)
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		for _, e := range entries {
+			if _, epoch, ok := parseSegmentName(strings.TrimSuffix(e.Name(), tornExt)); ok {
+				r.epoch = max(r.epoch, epoch)
+			}
 		}
 	}
 	return nil
@@ -359,7 +365,7 @@ func (r *recovery) setAside() error {
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if err := errors.Join(r.a.fs.Rename(old, old+tornExt), r.a.fs.SyncDir(r.a.dir)); err != nil {
+	if err := errors.Join(r.a.fs.Rename(old, old+tornExt), r.a.syncDirOf(r.aside.name)); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	r.found.Verdict = Torn
@@ -391,7 +397,7 @@ func (r *recovery) copyTail() (err error) {
 		}
 		done += int64(m)
 	}
-	if err := errors.Join(f.Sync(), r.a.fs.SyncDir(r.a.dir)); err != nil {
+	if err := errors.Join(f.Sync(), r.a.syncDirOf(name)); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	r.found.TornFile = name

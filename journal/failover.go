@@ -1,0 +1,181 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// An archive whose writer has Options.Failover can lie in several directories: its own, the primary, and those that the file FAILOVER in it
+// names, one absolute path per line, oldest first. Segments of all of them make one archive. A segment in the primary is known by its file
+// name, one elsewhere by its path: archive.path takes both.
+
+// maxFailoverFile is the most bytes of FAILOVER that are read.
+const maxFailoverFile = 64 << 10
+
+// dirs returns the directories that hold the archive, the primary first.
+func (a archive) dirs() ([]string, error) {
+	f, err := a.fs.OpenFile(a.path(failoverName), os.O_RDONLY, 0)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // the usual case
+		}
+		return []string{a.dir}, err
+	}
+	b := make([]byte, maxFailoverFile+1)
+	n, err := f.ReadAt(b, 0)
+	if err = closing(f, ignoreEOF(err)); err != nil {
+		return []string{a.dir}, err
+	}
+	others, err := parseFailover(b[:n])
+	if err != nil {
+		err = fmt.Errorf("journal: %s: %w", a.path(failoverName), err)
+	}
+	return append([]string{a.dir}, others...), err
+}
+
+// parseFailover reads the content of FAILOVER.
+func parseFailover(b []byte) (dirs []string, err error) {
+	if len(b) > maxFailoverFile {
+		return nil, fmt.Errorf("longer than %d bytes", maxFailoverFile)
+	}
+	for i, line := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
+		if !filepath.IsAbs(line) || strings.ContainsRune(line, 0) {
+			return nil, fmt.Errorf("line %d is no absolute path: %.100q", i+1, line)
+		}
+		dirs = append(dirs, filepath.Clean(line))
+	}
+	return dirs, nil
+}
+
+// writeFailover makes FAILOVER name dir, after those that it names already, and makes that durable.
+func (a archive) writeFailover(dir string) error {
+	dirs, err := a.dirs()
+	if err != nil {
+		return err
+	}
+	others := dirs[1:]
+	if slices.Contains(others, dir) {
+		return nil
+	}
+	content := []byte(strings.Join(append(slices.Clone(others), dir), "\n") + "\n")
+	tmp := a.path(failoverName + ".tmp")
+	f, err := a.fs.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(content, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := a.fs.Rename(tmp, a.path(failoverName)); err != nil {
+		return err
+	}
+	return a.fs.SyncDir(a.dir)
+}
+
+// syncDirOf makes durable the directory entry of a file of the archive, a segment or its .torn file, in whichever directory it is.
+func (a archive) syncDirOf(name string) error { return a.fs.SyncDir(filepath.Dir(a.path(name))) }
+
+// syncDirs makes the entries of all directories durable.
+func (a archive) syncDirs() error {
+	dirs, err := a.dirs()
+	for _, dir := range dirs {
+		err = errors.Join(err, a.fs.SyncDir(dir))
+	}
+	return err
+}
+
+// listOthers adds the segments in the fail-over directories.
+func (a archive) listOthers(segs []segmentFile, foreign []string) ([]segmentFile, []string, error) {
+	dirs, err := a.dirs()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, dir := range dirs[1:] {
+		entries, err := a.fs.ReadDir(dir)
+		if err != nil {
+			// Not wrapped: to the caller it is not this archive that is not there.
+			return nil, nil, fmt.Errorf("%s says that segments may be in %s, which cannot be read: %v; bring it back, or remove its line if nothing was written there",
+				a.path(failoverName), dir, err)
+		}
+		s, f := sortOut(entries, func(name string) string { return filepath.Join(dir, name) })
+		segs, foreign = append(segs, s...), append(foreign, f...)
+	}
+	return segs, foreign, nil
+}
+
+// dropDead takes segments out of a sorted list that a takeover has left behind: files begun by rotation before their predecessor was known
+// to be durable, or takeovers that failed half-way. What they held is in the segment that took over. Such a segment has a lower epoch than
+// one that takes over, and a number that is not below the other's.
+//
+// Names alone give the candidates away: a segment behind one of a higher epoch, and segments with one base sequence whose numbers are not
+// as many as they are. So an archive without takeovers costs two headers for every run of segments with one base sequence.
+func (a archive) dropDead(segs []segmentFile) []segmentFile {
+	dead := make(map[int]bool)
+	best := 0 // has the highest epoch so far
+	for i := 1; i < len(segs); i++ {
+		if segs[i].epoch >= segs[best].epoch {
+			best = i
+		} else if a.superseded(segs[i], segs[best]) {
+			dead[i] = true
+		}
+	}
+	for from := 0; from < len(segs); {
+		to := from + 1
+		for to < len(segs) && segs[to].baseSeq == segs[from].baseSeq {
+			to++
+		}
+		if to-from > 1 && a.numbersClash(segs[from], segs[to-1], to-from) {
+			for i := from; i < to; i++ {
+				for j := i + 1; j < to && !dead[i]; j++ {
+					dead[i] = a.superseded(segs[i], segs[j])
+				}
+			}
+		}
+		from = to
+	}
+	if len(dead) == 0 {
+		return segs
+	}
+	kept := make([]segmentFile, 0, len(segs))
+	for i, s := range segs {
+		if !dead[i] {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// numbersClash reports whether the segments from first to last, n of them, are not numbered one after another.
+func (a archive) numbersClash(first, last segmentFile, n int) bool {
+	h1, ok1 := a.headerOf(first)
+	h2, ok2 := a.headerOf(last)
+	return ok1 && ok2 && h2.number-h1.number != uint64(n-1)
+}
+
+// superseded reports whether by, which has a higher epoch, took over from before where s is.
+func (a archive) superseded(s, by segmentFile) bool {
+	h, ok := a.headerOf(by)
+	if !ok || h.predFlags&predPoisoned == 0 || s.epoch >= by.epoch {
+		return false
+	}
+	old, ok := a.headerOf(s)
+	return !ok && s.baseSeq > by.baseSeq || ok && old.uuid == h.uuid && old.number >= h.number
+}
+
+// headerOf reads a segment's header.
+func (a archive) headerOf(s segmentFile) (segmentHeader, bool) {
+	f, h, err := a.openSegment(s)
+	if err != nil {
+		return h, false
+	}
+	return h, closing(f, nil) == nil
+}
