@@ -158,7 +158,7 @@ func ExampleVerify() {
 	}
 	fmt.Println(rep.Verdict)
 	for _, p := range rep.Problems {
-		fmt.Println(p.What, "- sequence", p.FirstSeq, "to", p.LastSeq, "lost")
+		fmt.Println(p.Reason, "- sequence", p.FirstSeq, "to", p.LastSeq, "lost")
 	}
 	// Output:
 	// clean 3 records, next sequence 3

@@ -16,6 +16,7 @@ const (
 	predTorn      = 1 << 2 // its torn tail was cut
 	predNotSynced = 1 << 3 // it was not yet synced when this header was written
 	predPoisoned  = 1 << 4 // a write or sync of it failed: what is behind the end stated here is no part of the archive
+	predGap       = 1 << 5 // the sequences from its end up to this segment's first are missing, and declared to be
 )
 
 // segmentHeader is the first page of a segment file.
@@ -32,7 +33,7 @@ type segmentHeader struct {
 	maxBlock   uint32   // largest stored length of a block
 	window     uint32   // most bytes ever written and not synced; 0 = no bound
 	predPos    uint64   // log position where the predecessor's data ends: equals basePos
-	predSeq    uint64   // next sequence there: equals baseSeq
+	predSeq    uint64   // next sequence there: equals baseSeq, or is below it with predGap
 	predHcrc   uint32   // header checksum of its last block, or of its segment header when it has none
 	predFlags  uint32
 	crc        uint32 // of the page; set by encode and decode
@@ -127,7 +128,7 @@ func (h *segmentHeader) check() error {
 		return fmt.Errorf("segment header's position %d or sequence %d is out of range", h.basePos, h.baseSeq)
 	case h.epoch == 0 || h.number == 0:
 		return fmt.Errorf("segment header's number %d or epoch %d is zero", h.number, h.epoch)
-	case h.predPos != h.basePos || h.predSeq != h.baseSeq:
+	case h.predPos != h.basePos || h.predSeq != h.baseSeq && (h.predFlags&predGap == 0 || h.predSeq > h.baseSeq):
 		return fmt.Errorf("segment header's base (position %d, sequence %d) is not its predecessor's end (%d, %d)", h.basePos, h.baseSeq, h.predPos, h.predSeq)
 	}
 	return nil

@@ -5,23 +5,32 @@ import (
 	"fmt"
 )
 
-// pass is Verify's way through one segment.
+// pass goes through one segment from its first block to its footer, past every damage, and counts. It is one goroutine's.
 type pass struct {
-	v   *verifier
-	i   int
+	s   *survey
+	i   int // index of the segment in s.segs
 	w   *walker
 	seg *segment
+	rep *Report // on this segment alone
+
+	totals   []StreamTotal              // by stream id; its memory is kept from segment to segment
+	onBlock  func(b *block) error       // called for every whole block, nil when nobody wants them
+	onGap    func(g Gap, data bool)     // called for every problem, after the blocks before it; data: blocks may be missing
+	onRead   func(n int64) (stop error) // called with the bytes read since the last call
+	beyond   bool                       // go on behind a torn place when whole blocks are there
+	headless bool                       // the segment's header could not be read: nothing can be judged by positions
 
 	size     int64
+	read     int64 // of it, as told to onRead
 	end      int64 // blocks are expected up to here
 	finished bool  // end is known to be where the data ends
 	trailer  trailer
 	sealed   bool
 	index    []indexEntry
-	entries  int    // of index that were met
-	succ     uint64 // base sequence of the segment after it
-	first    *tail  // judgement on the first gap
-	damaged  bool   // totals cannot be compared with the footer any more
+	entries  int      // of index that were met
+	first    *tail    // judgement on the first gap
+	damaged  bool     // totals cannot be compared with the footer any more
+	recent   []uint32 // header checksums of the blocks since the last data record
 }
 
 func (p *pass) run() error {
@@ -31,19 +40,26 @@ func (p *pass) run() error {
 	for {
 		var b block
 		bad, err := p.w.next(p.end, &b)
+		more := true
 		switch {
 		case err != nil:
 			return err
 		case bad == "":
-			p.take(&b)
+			err = p.take(&b)
 		case bad == atEnd && (p.finished || p.bounded()):
-			return p.close()
+			more, err = false, p.close()
 		default:
-			if more, err := p.gap(bad); !more || err != nil {
-				return err
-			}
+			more, err = p.gap(bad)
+		}
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
 		}
 	}
+	p.sumStreams()
+	return p.onRead(p.size - p.read)
 }
 
 // look finds out where the data ends.
@@ -63,45 +79,59 @@ func (p *pass) look() error {
 			return err
 		}
 	}
-	if p.i+1 < len(p.v.segs) {
-		p.succ = p.v.segs[p.i+1].baseSeq
+	if p.headless {
+		return nil
+	}
+	if !p.finished {
 		if err := p.askSuccessor(); err != nil {
 			return err
 		}
 	}
 	if p.bounded() {
-		p.end = min(p.end, offsetOf(p.v.head.writtenPos, p.w.hdr.basePos))
+		p.end = min(p.end, offsetOf(p.s.head.writtenPos, p.w.hdr.basePos))
 	}
 	return nil
 }
 
-// bounded reports whether this is the segment that a live writer was writing when Verify began.
+// last reports whether no segment comes after this one.
+func (p *pass) last() bool { return p.i+1 == len(p.s.segs) }
+
+// bounded reports whether this is the segment that a live writer was writing when the survey was made.
 func (p *pass) bounded() bool {
-	return p.v.live && p.v.head.segment == p.w.hdr.number && p.v.head.epoch == p.w.hdr.epoch
+	return p.s.live && p.s.head.segment == p.w.hdr.number && p.s.head.epoch == p.w.hdr.epoch
 }
 
-// askSuccessor takes the end from the next segment, if this one has no footer.
-func (p *pass) askSuccessor() error {
-	f, hdr, err := p.v.a.openSegment(p.v.segs[p.i+1])
+// successor returns the header of the segment after this one, if it can be read and continues this one.
+func (p *pass) successor() (hdr segmentHeader, ok bool, err error) {
+	if p.last() {
+		return hdr, false, nil
+	}
+	f, hdr, err := p.s.a.openSegment(p.s.segs[p.i+1])
 	var c *CorruptionError
 	if errors.As(err, &c) {
-		return nil // reported when it is its turn
+		return hdr, false, nil // reported when it is its turn
 	}
 	if err != nil {
+		return hdr, false, err
+	}
+	mine := p.w.hdr
+	return hdr, hdr.number == mine.number+1 && hdr.uuid == mine.uuid && hdr.predPos >= mine.basePos+segmentHeaderLen, closing(f, nil)
+}
+
+// askSuccessor takes the end from the next segment.
+func (p *pass) askSuccessor() error {
+	hdr, ok, err := p.successor()
+	if !ok || err != nil {
 		return err
 	}
-	if !p.finished && hdr.number == p.w.hdr.number+1 && hdr.uuid == p.w.hdr.uuid && hdr.predPos >= p.w.hdr.basePos+segmentHeaderLen {
-		p.finished, p.end = true, min(p.size, offsetOf(hdr.predPos, p.w.hdr.basePos))
-		if offsetOf(hdr.predPos, p.w.hdr.basePos) > p.size {
-			p.finished = false // the end is missing
-		}
-	}
-	return closing(f, nil)
+	end := offsetOf(hdr.predPos, p.w.hdr.basePos)
+	p.finished, p.end = end <= p.size, min(p.size, end)
+	return nil
 }
 
 // take counts a whole block.
-func (p *pass) take(b *block) {
-	r := p.v.rep
+func (p *pass) take(b *block) error {
+	r := p.rep
 	r.Blocks++
 	r.Records += uint64(b.count)
 	r.Control += uint64(b.info.frames - b.info.count)
@@ -111,9 +141,7 @@ func (p *pass) take(b *block) {
 	if b.flags&blockControlOnly != 0 {
 		eachStream(b.frames, func(id uint16, name string) { r.Streams[id] = name })
 	}
-	if b.info.losses > 0 {
-		p.takeLosses(b)
-	}
+	p.countFrames(b)
 	if p.entries < len(p.index) && p.index[p.entries].offset == uint64(b.off) {
 		e := p.index[p.entries]
 		if e.hcrc == b.hcrc && e.firstSeq == b.baseSeq && e.maxTime == b.maxTime && e.count == b.count {
@@ -121,101 +149,190 @@ func (p *pass) take(b *block) {
 		}
 	}
 	p.seg.note(&b.blockHeader, &b.info)
-	p.v.show(p.w.off)
+	if b.count > 0 {
+		p.recent = p.recent[:0]
+	} else if len(p.recent) < maxRecent {
+		p.recent = append(p.recent, b.hcrc)
+	}
+	if p.onBlock != nil {
+		if err := p.onBlock(b); err != nil {
+			return err
+		}
+	}
+	if n := p.w.off - p.read; n >= 1<<20 {
+		p.read = p.w.off
+		return p.onRead(n)
+	}
+	return nil
 }
 
-func (p *pass) takeLosses(b *block) {
+// maxRecent bounds recent.
+const maxRecent = 64
+
+// countFrames adds the records of a block to their streams.
+func (p *pass) countFrames(b *block) {
 	seq := b.baseSeq
 	for off := 0; off < len(b.frames); {
 		size, typ, bad := frameAt(b.frames, off)
 		if bad != "" {
 			return
 		}
-		if kind, _, stream := SplitType(typ); typ != skipType {
-			switch {
-			case kind < firstControl:
-				seq++
-			case kind == KindLoss:
-				if l, err := ParseLoss(framePayload(b.frames[off : off+size])); err == nil {
-					l.Stream = stream
-					p.v.rep.loss(LossRecord{Loss: l, Seq: seq})
-				}
+		frame := b.frames[off : off+size]
+		off += size
+		if typ == skipType {
+			continue
+		}
+		kind, _, stream := SplitType(typ)
+		switch {
+		case kind < firstControl:
+			seq++
+			p.total(stream).add(uint64(le.Uint32(frame))-frameOverhead, int64(le.Uint64(frame[FrameHeaderLen:])))
+		case kind == KindLoss:
+			if l, err := ParseLoss(framePayload(frame)); err == nil {
+				l.Stream = stream
+				p.total(stream).Lost += l.Records
+				p.rep.loss(LossRecord{Loss: l, Seq: seq})
 			}
 		}
-		off += size
+	}
+}
+
+// total returns the totals of a stream.
+func (p *pass) total(id uint16) *StreamTotal {
+	if int(id) >= len(p.totals) {
+		p.totals = append(p.totals, make([]StreamTotal, int(id)+1-len(p.totals))...)
+	}
+	return &p.totals[id]
+}
+
+// sumStreams puts the totals into the report.
+func (p *pass) sumStreams() {
+	for id, t := range p.totals {
+		if t != (StreamTotal{}) {
+			p.rep.Totals[uint16(id)] = t
+		}
 	}
 }
 
 // gap handles a place where a whole block should be and is not. more says to go on behind it.
 func (p *pass) gap(bad string) (more bool, err error) {
 	w := p.w
-	if p.first == nil { // one judgement serves all gaps of a segment: it has read to the end
-		t, err := p.v.a.judge(w, bad, p.v.segs[p.i+1:])
-		if err != nil {
-			return false, err
-		}
-		p.first = &t
+	if bad == atEnd {
+		bad = "blocks are missing at the end"
 	}
-	t := p.first.at(w, bad)
-	if t.verdict == Torn && !p.bounded() {
-		if t.size > t.off || t.endSeq > t.nextSeq || p.seg.closed {
-			p.v.rep.Torn = t.torn(p.seg.name)
-		}
+	t, err := p.judge(bad)
+	if err != nil {
+		return false, err
+	}
+	torn := t.verdict == Torn && !p.bounded()
+	if torn && !p.beyond {
+		p.torn(t)
 		return false, nil
 	}
-	p.damaged = true
 	from := w.off
 	var b block
 	if head, err := w.header(p.end, &b); err != nil {
 		return false, err
 	} else if head == "" && w.off+b.size() <= p.end { // only the payload is bad: exactly its records are lost
-		p.report(from, b.nextSeq(), bad)
+		p.report(from, w.off+b.size(), b.nextSeq(), bad)
 		w.pass(&b)
 		return true, nil
 	}
-	found := false
-	err = searchBlocks(w, from+blockAlign, p.end, func(off int64, h *blockHeader) bool {
-		if h.baseSeq < w.nextSeq {
-			return true // a copy in some record's payload
-		}
-		found = true
-		p.report(from, h.baseSeq, bad)
-		w.off, w.nextSeq, w.chained, w.maxTime = off, h.baseSeq, false, noMaxTime
-		return false
-	})
+	found, err := p.search(bad)
 	if err != nil || found {
 		return found, err
 	}
-	p.skipRest(from, t, bad)
-	return false, nil
+	if torn {
+		p.torn(t)
+		return false, nil
+	}
+	return false, p.skipRest(from, t, bad)
 }
 
-// report adds a problem that costs the records from the walker's next one up to next.
-func (p *pass) report(off int64, next uint64, bad string) {
-	p.v.rep.problem(Problem{File: p.seg.name, Offset: off, FirstSeq: p.w.nextSeq, LastSeq: max(next, p.w.nextSeq) - 1, What: bad})
+// judge decides what the end of the whole blocks is. One judgement serves all gaps of a segment: it has read to the end.
+func (p *pass) judge(bad string) (tail, error) {
+	if p.first == nil && p.headless {
+		p.first = &tail{settled: true, size: p.size}
+	}
+	if p.first == nil {
+		t, err := p.s.a.judge(p.w, bad, p.s.segs[p.i+1:])
+		if err != nil {
+			return t, err
+		}
+		p.first = &t
+	}
+	return p.first.at(p.w, bad), nil
+}
+
+// torn notes that the segment ends in a torn tail, if there is anything in it.
+func (p *pass) torn(t tail) {
+	if t.size > t.off || t.endSeq > t.nextSeq || p.seg.closed {
+		p.rep.Torn = t.torn(p.seg.name)
+	}
+}
+
+// search goes on at the next whole block header, which may be here when the block does not continue what is before it.
+func (p *pass) search(bad string) (found bool, err error) {
+	w := p.w
+	from := w.off
+	err = searchBlocks(w, from, p.end, func(off int64, h *blockHeader) bool {
+		if h.baseSeq < w.nextSeq || off+h.size() > p.end || h.count == 0 && p.met(h) {
+			return true // a copy, in some record's payload or of a block
+		}
+		found = true
+		p.report(from, off, h.baseSeq, bad)
+		w.off, w.nextSeq, w.chained, w.maxTime = off, h.baseSeq, false, noMaxTime
+		return false
+	})
+	return found, err
+}
+
+// met reports whether a block without data records has been seen since the last one with some: then this is a copy of it. Of blocks with
+// data records the sequence says as much.
+func (p *pass) met(h *blockHeader) bool {
+	for _, c := range p.recent {
+		if c == h.hcrc {
+			return true
+		}
+	}
+	return false
+}
+
+// report adds a problem at the offsets [off, end) that costs the records from the walker's next one up to next.
+func (p *pass) report(off, end int64, next uint64, bad string) {
+	p.damaged = true
+	p.note(off, end, next, bad, true)
+}
+
+func (p *pass) note(off, end int64, next uint64, bad string, data bool) {
+	g := Gap{
+		File: p.seg.name, Offset: off, FirstSeq: p.w.nextSeq, LastSeq: max(next, p.w.nextSeq) - 1,
+		Bytes: max(0, min(end, p.size)-off), Reason: bad,
+	}
+	p.rep.problem(g)
+	if p.onGap != nil {
+		p.onGap(g, data)
+	}
 }
 
 // skipRest gives the rest of the segment up.
-func (p *pass) skipRest(from int64, t tail, bad string) {
+func (p *pass) skipRest(from int64, t tail, bad string) error {
 	next := t.endSeq
 	switch {
 	case p.sealed:
 		next = p.trailer.nextSeq
-	case p.i+1 < len(p.v.segs):
-		next = p.succ
+	case !p.last():
+		next = p.s.segs[p.i+1].baseSeq
 	}
-	p.report(from, next, bad)
+	p.report(from, p.end, next, bad)
 	w := p.w
 	w.off, w.nextSeq, w.chained = max(from, p.end), max(next, w.nextSeq), false
-	if p.i+1 < len(p.v.segs) { // let the next segment say where this one ended
-		if f, hdr, err := p.v.a.openSegment(p.v.segs[p.i+1]); err == nil {
-			_ = f.Close() // opened for reading
-			if hdr.number == w.hdr.number+1 {
-				w.off = max(offsetOf(hdr.predPos, w.hdr.basePos), segmentHeaderLen)
-				w.nextSeq = hdr.predSeq
-			}
-		}
+	hdr, ok, err := p.successor() // let it say where this segment ended
+	if ok && !p.headless {
+		w.off = max(offsetOf(hdr.predPos, w.hdr.basePos), segmentHeaderLen)
+		w.nextSeq = hdr.predSeq
 	}
+	return err
 }
 
 // close checks what stands behind the last block.
@@ -223,11 +340,10 @@ func (p *pass) close() error {
 	if p.bounded() {
 		return nil
 	}
-	last := p.i+1 == len(p.v.segs)
 	if !p.sealed {
 		return p.missingFooter()
 	}
-	p.v.rep.Sealed = last
+	p.rep.Sealed = p.last()
 	bad := ""
 	switch {
 	case p.index == nil && p.trailer.indexLen <= maxIndexLen:
@@ -239,7 +355,7 @@ func (p *pass) close() error {
 		bad = fmt.Sprintf("footer's index entry %d points to no such block", p.entries)
 	}
 	if bad != "" {
-		p.report(p.w.off, p.w.nextSeq, bad)
+		p.note(p.w.off, p.size, p.w.nextSeq, bad, false)
 	}
 	return nil
 }
@@ -247,21 +363,21 @@ func (p *pass) close() error {
 // missingFooter handles a segment with all its blocks and no footer, that has a successor. A crash can leave that only of the last two
 // segments: a writer makes nothing durable in the next one before the footer is.
 func (p *pass) missingFooter() error {
-	later := p.v.segs[p.i+1:]
-	if p.v.live && len(later) <= 1 {
+	later := p.s.segs[p.i+1:]
+	if p.s.live && len(later) <= 1 {
 		return nil // being sealed
 	}
-	t, err := p.v.a.judge(p.w, "footer is missing or damaged", later)
+	const missing = "footer is missing or damaged"
+	t, err := p.s.a.judge(p.w, missing, later)
 	if err != nil {
 		return err
 	}
-	f, hdr, err := p.v.a.openSegment(later[0])
+	hdr, ok, err := p.successor()
 	if err != nil {
 		return err
 	}
-	_ = f.Close() // opened for reading
-	if len(later) > 1 || hdr.predFlags&predNotSynced == 0 || t.promised > hdr.basePos {
-		p.report(p.w.off, p.w.nextSeq, "footer is missing or damaged")
+	if !ok || len(later) > 1 || hdr.predFlags&predNotSynced == 0 || t.promised > hdr.basePos {
+		p.note(p.w.off, p.size, p.w.nextSeq, missing, false)
 	}
 	return nil
 }

@@ -1,21 +1,6 @@
 package journal
 
-// Problem is one thing that is wrong with an archive.
-type Problem struct {
-	File     string // file name in the archive
-	Offset   int64  // bytes from its start
-	FirstSeq uint64 // first sequence lost
-	LastSeq  uint64 // last sequence lost; FirstSeq−1 when none is known to be; MaxUint64 when the end is not known
-	What     string // what is wrong
-}
-
-// Lost returns how many records the problem is known to have cost, and whether that number is known.
-func (p Problem) Lost() (records uint64, known bool) {
-	if p.LastSeq == ^uint64(0) && p.FirstSeq > 0 {
-		return 0, false
-	}
-	return p.LastSeq + 1 - p.FirstSeq, true
-}
+import "maps"
 
 // LossRecord is a loss record and where it stands.
 type LossRecord struct {
@@ -24,7 +9,41 @@ type LossRecord struct {
 	Name string // name of the stream, empty when it is not defined
 }
 
-// maxListed bounds how many problems and losses a Report lists. Their numbers are right all the same.
+// StreamTotal is what an archive has of one stream.
+type StreamTotal struct {
+	Records uint64 // data records
+	Bytes   uint64 // payload bytes of them
+	Lost    uint64 // records that the stream's loss records speak of
+	MinTime int64  // earliest data record, nanoseconds since the Unix epoch; 0 when there is none
+	MaxTime int64  // latest data record; 0 when there is none
+}
+
+// add takes in one data record.
+func (t *StreamTotal) add(bytes uint64, time int64) {
+	if t.Records == 0 {
+		t.MinTime, t.MaxTime = time, time
+	}
+	t.Records++
+	t.Bytes += bytes
+	t.MinTime, t.MaxTime = min(t.MinTime, time), max(t.MaxTime, time)
+}
+
+// plus returns the totals of both.
+func (t StreamTotal) plus(u StreamTotal) StreamTotal {
+	switch {
+	case u.Records == 0:
+	case t.Records == 0:
+		t.MinTime, t.MaxTime = u.MinTime, u.MaxTime
+	default:
+		t.MinTime, t.MaxTime = min(t.MinTime, u.MinTime), max(t.MaxTime, u.MaxTime)
+	}
+	t.Records += u.Records
+	t.Bytes += u.Bytes
+	t.Lost += u.Lost
+	return t
+}
+
+// maxListed bounds how many problems, gaps and losses a report lists. Their numbers are right all the same.
 const maxListed = 10000
 
 // Report is what Verify found.
@@ -43,25 +62,47 @@ type Report struct {
 	MinTime  int64  // earliest data record, nanoseconds since the Unix epoch; 0 when there is none
 	MaxTime  int64  // latest data record; 0 when there is none
 
-	Streams      map[uint16]string // names by id
-	Losses       []LossRecord      // loss records, the first 10000
-	LossRecords  int               // how many there are
-	Problems     []Problem         // what is wrong, the first 10000
-	ProblemCount int               // how many there are
-	Torn         *TornError        // the torn tail, nil when there is none
-	Foreign      []string          // files in the directory that are no part of an archive
+	Streams      map[uint16]string      // names by id
+	Totals       map[uint16]StreamTotal // by id, for streams that have records or losses; 0 holds what is of no stream
+	Losses       []LossRecord           // loss records, the first 10000
+	LossRecords  int                    // how many there are
+	Problems     []Gap                  // what is wrong, the first 10000
+	ProblemCount int                    // how many there are
+	Gaps         []Gap                  // records that are missing and known to be, the first 10000: declared, trimmed or, with verdict Lossy, lost
+	GapCount     int                    // how many there are
+	Torn         *TornError             // the torn tail, nil when there is none
+	Foreign      []string               // files in the directory that are no part of an archive
 }
 
-func (r *Report) problem(p Problem) {
-	r.ProblemCount++
-	if len(r.Problems) < maxListed {
-		r.Problems = append(r.Problems, p)
-	}
+func newReport() *Report {
+	return &Report{Streams: make(map[uint16]string), Totals: make(map[uint16]StreamTotal), MinTime: noMinTime, MaxTime: noMaxTime}
 }
+
+func (r *Report) problem(g Gap) { r.Problems, r.ProblemCount = listed(r.Problems, g), r.ProblemCount+1 }
+func (r *Report) gap(g Gap)     { r.Gaps, r.GapCount = listed(r.Gaps, g), r.GapCount+1 }
 
 func (r *Report) loss(l LossRecord) {
-	r.LossRecords++
-	if len(r.Losses) < maxListed {
-		r.Losses = append(r.Losses, l)
+	r.Losses, r.LossRecords = listed(r.Losses, l), r.LossRecords+1
+}
+
+// listed appends to a list that has not reached maxListed.
+func listed[T any](list []T, v ...T) []T {
+	return append(list, v[:min(len(v), maxListed-len(list))]...)
+}
+
+// add takes in the report on the next segment.
+func (r *Report) add(s *Report) {
+	r.Blocks += s.Blocks
+	r.Records += s.Records
+	r.Control += s.Control
+	r.Bytes += s.Bytes
+	r.MinTime, r.MaxTime = min(r.MinTime, s.MinTime), max(r.MaxTime, s.MaxTime)
+	maps.Copy(r.Streams, s.Streams)
+	for id, t := range s.Totals {
+		r.Totals[id] = r.Totals[id].plus(t)
 	}
+	r.Losses, r.LossRecords = listed(r.Losses, s.Losses...), r.LossRecords+s.LossRecords
+	r.Problems, r.ProblemCount = listed(r.Problems, s.Problems...), r.ProblemCount+s.ProblemCount
+	r.Gaps, r.GapCount = listed(r.Gaps, s.Gaps...), r.GapCount+s.GapCount
+	r.Sealed, r.Torn = s.Sealed, s.Torn
 }

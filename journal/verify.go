@@ -3,152 +3,208 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"time"
+	"io/fs"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
 // VerifyOptions are the options of Verify. Nil is the default.
 type VerifyOptions struct {
-	FS       vfs.FS                  // default: the operating system's
+	Workers  int                     // segments read at once; default GOMAXPROCS
+	FS       vfs.FS                  // default: the operating system's; used by all workers
 	Progress func(done, total int64) // called about every MiB with bytes read and bytes there are, on the caller's goroutine; default none
 }
 
-// verifier goes through an archive segment by segment.
+// verifier puts the reports on the segments, which workers make in any order, together in the archive's order.
 type verifier struct {
-	a    archive
-	segs []segmentFile
-	head head
-	live bool // a writer has the archive open, and head says how far it is
-	ok   bool // head is valid
+	*survey
+	rep    *Report
+	prev   *walker // at the end of the segment before; nil when that is not known
+	expect uint64  // sequence after the last one seen or known to be lost
+	begun  bool    // a segment has been taken in
 
-	rep      *Report
-	prev     *walker // at the end of the segment before; nil when that is not known
-	expect   uint64  // sequence after the last one seen or known to be lost
-	spare    []byte  // a walker's buffer, for the next one
-	done     int64   // bytes of finished segments
-	shown    int64   // bytes at the last call of progress
+	read     atomic.Int64  // bytes
+	tick     chan struct{} // capacity 1: read has grown
+	stop     atomic.Bool   // workers need not go on
+	shown    int64         // bytes at the last call of progress
 	progress func(done, total int64)
 }
 
+// part is what a worker found in one segment.
+type part struct {
+	i      int
+	hdr    segmentHeader
+	w      *walker          // at the end, without its buffer; nil when the header could not be read
+	bad    *CorruptionError // of the header
+	rep    *Report
+	err    error
+	unborn bool // begun after Verify
+}
+
 // Verify reads the whole archive in dir and checks every byte of it: headers, blocks, frames, footers, and that nothing is missing between
-// them. It changes nothing. It works while a writer is active: then it checks what was written when it began.
+// them. It changes nothing, takes no lock, and works on a directory that cannot be written to. It works while a writer is active: then it
+// checks what was written when it began.
 //
-// Damage is in the Report, not in the error. The error wraps ErrNotArchive or ErrVersion, or is one of the system's. Verify holds one
-// block at a time, at most 64 MiB, and a segment's index, at most 96 MiB.
+// Damage is in the Report, not in the error. The error wraps ErrNotArchive or ErrVersion, or is one of the system's. Segments are read by
+// several goroutines at once; the Report does not depend on how many. Each holds one block at a time, at most 64 MiB, a segment's index, at
+// most 96 MiB, and the totals of the streams; what they have found waits for its turn for at most two segments each.
 func Verify(dir string, opts *VerifyOptions) (*Report, error) {
 	var o VerifyOptions
 	if opts != nil {
 		o = *opts
 	}
-	if o.FS == nil {
-		o.FS = vfs.OS
+	switch {
+	case o.Workers < 0:
+		return nil, fmt.Errorf("journal: VerifyOptions.Workers is %d: must not be negative", o.Workers)
+	case o.Workers == 0:
+		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
 	}
-	v := &verifier{
-		a:        archive{fs: o.FS, dir: dir},
-		rep:      &Report{Streams: make(map[uint16]string), MinTime: noMinTime, MaxTime: noMaxTime},
-		progress: o.Progress,
-	}
+	v := &verifier{survey: newSurvey(o.FS, dir), rep: newReport(), tick: make(chan struct{}, 1), progress: o.Progress}
 	if err := v.begin(); err != nil {
 		return nil, err
 	}
-	for i := range v.segs {
-		if err := v.segment(i); err != nil {
-			return nil, err
-		}
-		if v.rep.Torn != nil {
-			break // what comes after hangs in the air
-		}
+	r := v.rep
+	r.Foreign, r.Segments, r.Active, r.FileSize = v.foreign, len(v.segs), v.live, v.size
+	r.FirstSeq = v.segs[0].baseSeq
+	v.expect = r.FirstSeq
+	if err := v.run(min(o.Workers, len(v.segs))); err != nil {
+		return nil, err
 	}
-	return v.finish()
+	return v.finish(), nil
 }
 
-// begin lists the segments. With a live writer, HEAD is read first: then the list has the segment that it names.
-func (v *verifier) begin() error {
-	segs, foreign, err := v.a.listForReading()
-	if err != nil {
-		return err
+// run has the segments read by workers and takes in what they find, in order. No worker is left when it returns.
+func (v *verifier) run(workers int) error {
+	window := 2 * workers
+	jobs, parts := make(chan int, window), make(chan *part, window)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			wk := &verifyWorker{v: v}
+			for i := range jobs {
+				parts <- wk.segment(i)
+			}
+		})
 	}
-	v.segs, v.rep.Foreign = segs, foreign
-	uuid, known := v.a.anyUUID(v.segs)
-	if known {
-		if err := v.readHead(uuid); err != nil {
-			return err
+	defer wg.Wait()
+	defer close(jobs)
+	defer v.stop.Store(true)
+	waiting := make(map[int]*part, window)
+	for issued, next := 0, 0; next < len(v.segs); {
+		for ; issued < len(v.segs) && issued-next < window; issued++ {
+			jobs <- issued
 		}
-	}
-	v.rep.Segments, v.rep.Active = len(v.segs), v.live
-	v.rep.FirstSeq = v.segs[0].baseSeq
-	v.expect = v.rep.FirstSeq
-	for _, s := range v.segs {
-		fi, err := v.a.fs.Stat(v.a.path(s.name))
-		if err != nil {
-			return fmt.Errorf("journal: %w", err)
+		select {
+		case p := <-parts:
+			waiting[p.i] = p
+		case <-v.tick:
+			v.show()
+			continue
 		}
-		v.rep.FileSize += fi.Size()
+		for p := waiting[next]; p != nil; p = waiting[next] {
+			delete(waiting, next)
+			next++
+			if err := v.merge(p); err != nil {
+				return err
+			}
+			if v.rep.Torn != nil {
+				return nil // what comes after hangs in the air
+			}
+		}
+		v.show()
 	}
 	return nil
 }
 
-// anyUUID returns the archive's UUID from the first segment whose header can be read.
-func (a archive) anyUUID(segs []segmentFile) ([16]byte, bool) {
-	for _, s := range segs {
-		if f, hdr, err := a.openSegment(s); err == nil {
-			return hdr.uuid, closing(f, nil) == nil
-		}
-	}
-	return [16]byte{}, false
+// verifyWorker reads segments, one at a time. Its buffers go from one to the next.
+type verifyWorker struct {
+	v      *verifier
+	buf    []byte
+	totals []StreamTotal
 }
 
-// readHead reads HEAD and then the list of segments again. A writer that has just begun may not have written its HEAD yet: that is waited
-// for, a little.
-func (v *verifier) readHead(uuid [16]byte) error {
-	for range 20 {
-		v.head, v.ok = v.a.readHead(uuid)
-		v.live = v.a.writing() && v.ok
-		segs, _, err := v.a.listForReading()
-		if err != nil {
-			return err
-		}
-		v.segs = segs
-		if !v.live || segs[len(segs)-1].epoch <= v.head.epoch {
-			return nil
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	v.live = false
-	return nil
-}
+// errStopped ends a worker's segment when the outcome is known already. Nobody sees it.
+var errStopped = errors.New("stopped")
 
-// segment verifies segment i.
-func (v *verifier) segment(i int) error {
-	s := v.segs[i]
-	f, hdr, err := v.a.openSegment(s)
-	var c *CorruptionError
-	switch {
-	case errors.As(err, &c):
-		return v.badHeader(i, c)
-	case err != nil:
-		return err
+// segment verifies segment i for itself.
+func (wk *verifyWorker) segment(i int) *part {
+	v := wk.v
+	if v.stop.Load() {
+		return &part{i: i, err: errStopped}
+	}
+	f, hdr, err := v.a.openSegment(v.segs[i])
+	p := &part{i: i, hdr: hdr, rep: newReport()}
+	if errors.As(err, &p.bad) {
+		return p
+	}
+	if p.err = err; err != nil {
+		return p
 	}
 	defer f.Close() // opened for reading: nothing to lose
 	if v.live && hdr.number > v.head.segment {
-		v.rep.Segments-- // begun after Verify
-		return nil
+		p.unborn = true
+		return p
 	}
-	v.checkStart(i, hdr)
-	w := &walker{buf: v.spare}
+	w := &walker{buf: wk.buf}
 	w.reset(f, hdr)
-	p := &pass{v: v, i: i, w: w, seg: newSegment(f, s.name, hdr)}
-	if err := p.run(); err != nil {
-		return err
+	clear(wk.totals)
+	ps := &pass{s: v.survey, i: i, w: w, seg: newSegment(f, v.segs[i].name, hdr), rep: p.rep, totals: wk.totals, onRead: v.note}
+	p.err = ps.run()
+	wk.buf, wk.totals = w.buf, ps.totals
+	w.buf, w.scan, w.file = nil, nil, nil
+	p.w = w
+	return p
+}
+
+// note counts bytes that were read. Workers call it.
+func (v *verifier) note(n int64) error {
+	v.read.Add(n)
+	select {
+	case v.tick <- struct{}{}:
+	default: // the caller is going to look already
 	}
-	v.done += p.size
-	v.show(0)
-	v.spare, w.buf = w.buf, nil
-	v.prev, v.expect = w, w.nextSeq
+	if v.stop.Load() {
+		return errStopped
+	}
+	return nil
+}
+
+// show calls progress when there is something new to say.
+func (v *verifier) show() {
+	if now := min(v.read.Load(), v.size); now > v.shown {
+		v.shown = now
+		v.progress(now, v.size)
+	}
+}
+
+// merge takes in what was found in the next segment.
+func (v *verifier) merge(p *part) error {
+	switch {
+	case p.unborn:
+		v.rep.Segments--
+		return nil
+	case errors.Is(p.err, fs.ErrNotExist) && !v.begun && p.i+1 < len(v.segs):
+		v.rep.Segments-- // trimmed while Verify was under way
+		v.rep.FirstSeq = v.segs[p.i+1].baseSeq
+		v.expect = v.rep.FirstSeq
+		return nil
+	case p.err != nil:
+		return p.err
+	}
+	first := !v.begun
+	v.begun = true
+	if p.bad != nil {
+		return v.badHeader(p.i, p.bad)
+	}
+	v.checkStart(p, first)
+	v.rep.add(p.rep)
+	v.prev, v.expect = p.w, p.w.nextSeq
 	return nil
 }
 
@@ -160,16 +216,16 @@ func (v *verifier) badHeader(i int, c *CorruptionError) error {
 		v.rep.Segments--
 		return nil // being made
 	}
-	if last && i > 0 && v.prev != nil && v.segs[i-1].epoch == s.epoch && !(v.ok && v.head.durablePos > v.prev.pos()) {
+	fi, err := v.a.fs.Stat(v.a.path(s.name))
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if last && i > 0 && v.prev != nil && v.segs[i-1].epoch == s.epoch && !(v.headOK && v.head.durablePos > v.prev.pos()) {
 		promised, err := v.a.headlessPromise(s, v.prev.pos())
 		if err != nil {
 			return err
 		}
 		if !promised {
-			fi, err := v.a.fs.Stat(v.a.path(s.name))
-			if err != nil {
-				return fmt.Errorf("journal: %w", err)
-			}
 			v.rep.Torn = &TornError{File: s.name, Bytes: fi.Size(), NextSeq: v.expect, Reason: c.Reason}
 			return nil
 		}
@@ -178,48 +234,45 @@ func (v *verifier) badHeader(i int, c *CorruptionError) error {
 	if !last {
 		end = v.segs[i+1].baseSeq - 1
 		v.expect = v.segs[i+1].baseSeq
-	} else if v.ok && v.head.nextSeq > v.expect {
+	} else if v.headOK && v.head.nextSeq > v.expect {
 		end = v.head.nextSeq - 1
 	}
 	first := v.expect
 	if !last {
 		first = min(s.baseSeq, v.expect)
 	}
-	v.rep.problem(Problem{File: s.name, FirstSeq: first, LastSeq: end, What: c.Reason})
+	v.rep.problem(Gap{File: s.name, FirstSeq: first, LastSeq: end, Bytes: fi.Size(), Reason: c.Reason})
+	v.rep.Sealed = false
 	v.prev = nil
 	return nil
 }
 
-// checkStart checks that segment i continues the one before.
-func (v *verifier) checkStart(i int, hdr segmentHeader) {
+// checkStart checks that a segment continues the one before, and notes the sequences that it declares missing.
+func (v *verifier) checkStart(p *part, first bool) {
+	hdr, name := p.hdr, v.segs[p.i].name
+	if hdr.predFlags&predGap != 0 && hdr.predSeq < hdr.baseSeq {
+		v.rep.gap(Gap{File: name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: "declared missing when this copy of a damaged archive was made"})
+	}
 	if v.prev == nil {
-		if i == 0 && hdr.predFlags&predFirst != 0 && (hdr.baseSeq != 0 || hdr.number != 1) {
-			v.rep.problem(Problem{File: v.segs[i].name, FirstSeq: 0, LastSeq: hdr.baseSeq - 1, What: "segment says that it is the first, but is not number 1"})
+		if first && hdr.predFlags&predFirst != 0 && (hdr.predSeq != 0 || hdr.number != 1) {
+			v.rep.problem(Gap{File: name, FirstSeq: 0, LastSeq: hdr.baseSeq - 1, Reason: "segment says that it is the first, but is not number 1"})
 		}
 		return
 	}
 	var c *CorruptionError
-	if errors.As(checkSuccessor(v.prev, hdr, v.segs[i].name), &c) {
-		v.rep.problem(Problem{File: c.File, FirstSeq: c.FirstSeq, LastSeq: c.LastSeq, What: c.Reason})
-	}
-}
-
-// show calls progress when there is something new to say.
-func (v *verifier) show(inSegment int64) {
-	if now := min(v.done+inSegment, v.rep.FileSize); now >= v.shown+1<<20 || inSegment == 0 {
-		v.shown = now
-		v.progress(now, v.rep.FileSize)
+	if errors.As(checkSuccessor(v.prev, hdr, name), &c) {
+		v.rep.problem(Gap{File: c.File, FirstSeq: c.FirstSeq, LastSeq: c.LastSeq, Reason: c.Reason})
 	}
 }
 
 // finish makes the verdict.
-func (v *verifier) finish() (*Report, error) {
+func (v *verifier) finish() *Report {
 	r := v.rep
 	r.NextSeq = v.expect
-	if v.prev != nil && v.ok && r.Torn == nil && v.head.durablePos > v.prev.pos() {
-		r.problem(Problem{
+	if v.prev != nil && v.headOK && r.Torn == nil && v.head.durablePos > v.prev.pos() {
+		r.problem(Gap{
 			File: v.segs[len(v.segs)-1].name, Offset: v.prev.off, FirstSeq: v.expect, LastSeq: max(v.head.nextSeq, v.expect) - 1,
-			What: fmt.Sprintf("HEAD says that data behind this was durable, in segment %d: it is missing", v.head.segment),
+			Reason: fmt.Sprintf("HEAD says that data behind this was durable, in segment %d: it is missing", v.head.segment),
 		})
 	}
 	if r.Records == 0 {
@@ -236,5 +289,5 @@ func (v *verifier) finish() (*Report, error) {
 	default:
 		r.Verdict = Clean
 	}
-	return r, nil
+	return r
 }

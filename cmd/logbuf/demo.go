@@ -202,7 +202,7 @@ func (d *demo) verify(line *cli.Status) (*journal.Report, error) {
 	}
 	err = fmt.Errorf("the archive in %s is %v, right after it was written", d.dir, rep.Verdict)
 	for _, p := range rep.Problems {
-		err = errors.Join(err, fmt.Errorf("%s, offset %d, sequences %d to %d: %s", p.File, p.Offset, p.FirstSeq, p.LastSeq, p.What))
+		err = errors.Join(err, fmt.Errorf("%s, offset %d, sequences %d to %d: %s", p.File, p.Offset, p.FirstSeq, p.LastSeq, p.Reason))
 	}
 	return nil, err
 }

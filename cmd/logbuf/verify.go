@@ -137,7 +137,7 @@ func seqSpan(records, first, next uint64) string {
 
 func (v verifyText) problems(dir string) {
 	for _, p := range v.r.Problems {
-		v.printf("problem: %s at offset %d: %s; %s", p.File, p.Offset, p.What, lostRange(p.FirstSeq, p.LastSeq))
+		v.printf("problem: %s at offset %d: %s; %s", p.File, p.Offset, p.Reason, lostRange(p.FirstSeq, p.LastSeq))
 	}
 	if more := v.r.ProblemCount - len(v.r.Problems); more > 0 {
 		v.printf("problem: and %s more", cli.Count(more))

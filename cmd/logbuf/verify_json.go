@@ -77,8 +77,8 @@ func newVerifyJSON(dir string, r *journal.Report) verifyJSON {
 	return v
 }
 
-func newProblemJSON(p journal.Problem) problemJSON {
-	j := problemJSON{File: p.File, Offset: p.Offset, What: p.What}
+func newProblemJSON(p journal.Gap) problemJSON {
+	j := problemJSON{File: p.File, Offset: p.Offset, What: p.Reason}
 	if p.LastSeq+1 == p.FirstSeq {
 		return j
 	}

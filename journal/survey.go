@@ -1,0 +1,80 @@
+package journal
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
+)
+
+// survey is what is known of an archive before its segments are read one by one: which there are, and how far a live writer is. It does not
+// change after begin, so that several goroutines may use it.
+type survey struct {
+	a       archive
+	segs    []segmentFile
+	foreign []string // names that are no part of an archive
+	size    int64    // bytes of all segment files
+
+	head   head
+	headOK bool
+	live   bool // a writer has the archive open, and head says how far it is
+}
+
+func newSurvey(fs vfs.FS, dir string) *survey {
+	if fs == nil {
+		fs = vfs.OS
+	}
+	return &survey{a: archive{fs: fs, dir: dir}}
+}
+
+// begin lists the segments. With a live writer, HEAD is read first: then the list has the segment that it names.
+func (s *survey) begin() error {
+	segs, foreign, err := s.a.listForReading()
+	if err != nil {
+		return err
+	}
+	s.segs, s.foreign = segs, foreign
+	if uuid, known := s.a.anyUUID(s.segs); known {
+		if err := s.readHead(uuid); err != nil {
+			return err
+		}
+	}
+	for _, f := range s.segs {
+		fi, err := s.a.fs.Stat(s.a.path(f.name))
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		s.size += fi.Size()
+	}
+	return nil
+}
+
+// anyUUID returns the archive's UUID from the first segment whose header can be read.
+func (a archive) anyUUID(segs []segmentFile) ([16]byte, bool) {
+	for _, s := range segs {
+		if f, hdr, err := a.openSegment(s); err == nil {
+			return hdr.uuid, closing(f, nil) == nil
+		}
+	}
+	return [16]byte{}, false
+}
+
+// readHead reads HEAD and then the list of segments again. A writer that has just begun may not have written its HEAD yet: that is waited
+// for, a little.
+func (s *survey) readHead(uuid [16]byte) error {
+	for range 20 {
+		s.head, s.headOK = s.a.readHead(uuid)
+		s.live = s.a.writing() && s.headOK
+		segs, _, err := s.a.listForReading()
+		if err != nil {
+			return err
+		}
+		s.segs = segs
+		if !s.live || segs[len(segs)-1].epoch <= s.head.epoch {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.live = false
+	return nil
+}
