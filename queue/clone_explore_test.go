@@ -53,6 +53,7 @@ func exploreClones(how string) explore.Program {
 	return explore.Program{
 		Threads: []func(){thread(0), thread(1), func() {
 			for !c.Drained() {
+				o.pin(c)
 				if rec, ok := c.Next(); ok {
 					o.got = append(o.got, bytes.Clone(rec))
 				} else if !c.PassStalled(0) && !c.Drained() {

@@ -257,8 +257,12 @@ func (c *Consumer) nothing() bool {
 // first. The ring takes no claims any more.
 func (c *Consumer) abandon(h header) {
 	c.keep = true
-	if c.ring.mem.settle(c.pos, h, makeSkip(align(uint64(-int64(int32(h)))))) {
-		c.stats.abandoned.Add(1)
+	if !c.ring.mem.settle(c.pos, h, makeSkip(align(uint64(-int64(int32(h)))))) {
+		return
+	}
+	c.stats.abandoned.Add(1)
+	if c.next != nil && c.ring.slotOf(c.pos) == nil {
+		c.ring.stray = true
 	}
 }
 

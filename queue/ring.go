@@ -36,6 +36,7 @@ var (
 //	lane
 //	home                    nobody after construction; see home
 //	next                    the consumer, once: the ring that takes this one's place
+//	stray                   the consumer, who alone reads it
 //	slots                   MPSC producers, by compare-and-swap
 //	closed                  set once, by Close
 //	tail                    SPSC: Close, once (the running tail is private to
@@ -54,6 +55,7 @@ type ring struct {
 	closed   step.Bool
 	home     *home // MPSC
 	next     step.Pointer[ring]
+	stray    bool // a claim was passed here that no slot holds
 	stats    *counters
 
 	_         [lineSize]byte

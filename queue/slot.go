@@ -57,6 +57,32 @@ func (r *ring) hold(pos uint64, own *account) *producer {
 	return s
 }
 
+// slotOf is the slot of r that holds the claim at pos. There is none for Write,
+// for one claim more than there are slots, and before the claiming call has
+// put it there.
+func (r *ring) slotOf(pos uint64) *producer {
+	for i := range r.slots {
+		if s := &r.slots[i]; s.holds(pos) {
+			return s
+		}
+	}
+	return nil
+}
+
+// held reports whether somebody may still settle a claim of r, a retired ring
+// that was read to its end.
+func (r *ring) held() bool {
+	if r.stray {
+		return true
+	}
+	for i := range r.slots {
+		if r.slots[i].open.load() != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // holds reports whether the claim at pos is open.
 func (p *producer) holds(pos uint64) bool { return p.open.load() == pos|openBit }
 

@@ -41,16 +41,16 @@ type Stall struct {
 
 // maxRetired is how many buffers may wait for late owners at once. One more
 // stalled claim is then not passed, so that memory is bounded by that many
-// buffers beside the one in use.
+// buffers beside the one in use, and garbage.
 const maxRetired = 4
 
 // stall is the consumer's state of stalled claims.
 type stall struct {
 	since   time.Time // when the claim at seenAt was first seen; zero: none
 	seenAt  uint64
-	end     uint64 // of the retired ring being read, if next is not nil
-	next    *ring  // read when the ring is at its end
-	retired []retired
+	end     uint64    // of the retired ring being read, if next is not nil
+	next    *ring     // read when the ring is at its end
+	retired []retired // those that are not collected yet, as of the last look
 }
 
 // retired is a buffer that was left behind. The words outlive the ring where an
@@ -97,9 +97,9 @@ func (c *Consumer) stalled(unmarked bool) (Stall, bool) {
 // It reports whether it did, or the claim was settled meanwhile.
 //
 // The first claim passed in a buffer allocates a new one of the same capacity
-// for the producers. The old one is garbage when the claim is; as long as four
-// of them are not, no further buffer is left behind, and PassStalled returns
-// false.
+// for the producers. The old one counts until the owner of the claim settles
+// it, late, or the garbage collector finds that nobody can; as long as four of
+// them count, no further buffer is left behind, and PassStalled returns false.
 func (c *Consumer) PassStalled(limit time.Duration) bool {
 	s, ok := c.stalled(false)
 	if !ok || s.Age < limit {
@@ -117,7 +117,7 @@ func (c *Consumer) PassStalled(limit time.Duration) bool {
 // retire closes the ring and puts a fresh one in its place.
 func (c *Consumer) retire() bool {
 	c.retired = stillThere(c.retired)
-	if len(c.retired) == maxRetired {
+	if awaited(c.retired) == maxRetired {
 		return false
 	}
 	r := c.ring
@@ -147,6 +147,21 @@ func (c *Consumer) retire() bool {
 	return true
 }
 
+// awaited is how many of the buffers wait for an owner: a claim in it is not
+// settled, or is gone and somebody has kept its bytes. The others nobody has a
+// claim in; they stay in the list until they are collected, because a copy of a
+// settled claim still leads to them and to what their next does.
+func awaited(list []retired) int {
+	n := 0
+	for _, p := range list {
+		if r := p.ring.Value(); r == nil || r.held() {
+			n++
+		}
+	}
+	return n
+}
+
+// stillThere is those of the buffers that are not collected.
 func stillThere(list []retired) []retired {
 	n := 0
 	for _, p := range list {

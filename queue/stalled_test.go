@@ -395,3 +395,81 @@ func TestStressStalled(t *testing.T) {
 		})
 	}
 }
+
+// A buffer counts as long as somebody may come back to it: the owner of a claim
+// that settles late is done with it, with no collection of garbage in between.
+func TestLateOwnersGiveBuffersBack(t *testing.T) {
+	p, c, _ := NewMPSC(128)
+	var open []Claim
+	stall := func(want bool) {
+		t.Helper()
+		open = append(open, mustClaim(t, p, 8))
+		if got := c.PassStalled(0); got != want {
+			t.Fatalf("claim %d passed: %v", len(open), got)
+		}
+		if want {
+			wantRecords(t, c)
+		}
+	}
+	for range maxRetired {
+		stall(true)
+	}
+	stall(false)
+	open[1].Abort()
+	if !c.PassStalled(0) {
+		t.Fatal("not passed, though an owner has come back")
+	}
+	wantRecords(t, c)
+	stall(false)
+	for _, cl := range open {
+		cl.Abort()
+	}
+	wantRecords(t, c)
+	open = open[:0]
+	for range maxRetired {
+		stall(true)
+	}
+	stall(false)
+	putString(t, p, "behind")
+	open[maxRetired].Abort()
+	wantRecords(t, c, "behind")
+	runtime.KeepAlive(open)
+}
+
+// More open claims than slots, and a Write that stands still: those that no slot
+// holds count until they are collected.
+func TestBuffersWithoutASlotCount(t *testing.T) {
+	for name, stall := range map[string]func(t *testing.T, p *SharedProducer, c *Consumer) any{
+		"more claims than slots": func(t *testing.T, p *SharedProducer, c *Consumer) any {
+			var open []Claim
+			for range slotCount + 1 {
+				open = append(open, mustClaim(t, p, 0))
+			}
+			for i := range slotCount {
+				open[i].Commit()
+			}
+			c.Drain(slotCount, func(int32, []byte) {})
+			return open[slotCount]
+		},
+		"Write": func(t *testing.T, p *SharedProducer, c *Consumer) any {
+			r, _, err := p.claim(8) // as WriteTyped does
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, c, _ := NewMPSC(1 << 12)
+			var kept []any
+			for i := range maxRetired + 1 {
+				kept = append(kept, stall(t, p, c))
+				if got := c.PassStalled(0); got != (i < maxRetired) {
+					t.Fatalf("%d buffers wait for owners, one more left behind: %v", i, got)
+				}
+				wantRecords(t, c)
+			}
+			runtime.KeepAlive(kept)
+		})
+	}
+}

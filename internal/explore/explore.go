@@ -5,6 +5,8 @@ package explore
 import (
 	"fmt"
 	"iter"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -15,6 +17,7 @@ import (
 type Options struct {
 	Preemptions int  // the bound; 0 is cooperative only
 	MaxRuns     int  // stop after so many runs; 0 means 1 million
+	Samples     int  // runs at random after that, if orders are left
 	MaxSteps    int  // a run that takes more has a livelock; 0 means 10000
 	TSO         bool // store buffers
 	Weak        bool // atomic stores are plain, as a mutant: needs TSO
@@ -29,11 +32,23 @@ type Program struct {
 
 // Result says what was explored.
 type Result struct {
-	Runs     int
+	Runs     int  // in order, and at random
+	Samples  int  // of these, at random
 	Steps    int  // over all runs
 	Complete bool // every order within the bound was run
 	Err      error
 	Trace    string // of the run that failed
+}
+
+// String says what the bounds have let be explored.
+func (r Result) String() string {
+	switch {
+	case r.Complete:
+		return fmt.Sprintf("all %d runs, %d steps", r.Runs, r.Steps)
+	case r.Samples > 0:
+		return fmt.Sprintf("cut: the first %d runs and %d at random, %d steps", r.Runs-r.Samples, r.Samples, r.Steps)
+	}
+	return fmt.Sprintf("cut: the first %d runs, %d steps", r.Runs, r.Steps)
 }
 
 // Run explores the programs that make builds, which must all be alike, until
@@ -49,11 +64,7 @@ func Run(opts Options, make func() Program) Result {
 	var path []choice
 	for res.Runs < opts.MaxRuns {
 		x := &run{opts: opts, path: path}
-		err := x.execute(make)
-		res.Runs++
-		res.Steps += x.steps
-		if err != nil {
-			res.Err, res.Trace = err, x.trace.String()
+		if !res.add(x, make) {
 			return res
 		}
 		path = x.path
@@ -65,7 +76,32 @@ func Run(opts Options, make func() Program) Result {
 			return res
 		}
 	}
+	// The runs in order differ in their last decisions only; what is left is
+	// sampled, with the preemptions anywhere.
+	length := res.Steps / res.Runs
+	for ; res.Samples < opts.Samples; res.Samples++ {
+		rnd := rand.New(rand.NewPCG(uint64(res.Samples), 0))
+		x := &run{opts: opts, rnd: rnd}
+		for range opts.Preemptions {
+			x.breaks = append(x.breaks, rnd.IntN(length))
+		}
+		slices.Sort(x.breaks)
+		if !res.add(x, make) {
+			return res
+		}
+	}
 	return res
+}
+
+// add executes x and reports whether it went well.
+func (r *Result) add(x *run, make func() Program) bool {
+	err := x.execute(make)
+	r.Runs++
+	r.Steps += x.steps
+	if err != nil {
+		r.Err, r.Trace = err, x.trace.String()
+	}
+	return err == nil
 }
 
 // choice is one decision: options are thread numbers, or for a flush the
@@ -113,6 +149,9 @@ type run struct {
 	preemptions int
 	steps       int
 	trace       strings.Builder
+
+	rnd    *rand.Rand // nil: the decisions are those of path
+	breaks []int      // steps at which rnd interrupts the thread that runs
 }
 
 type stopped struct{}
@@ -188,25 +227,45 @@ func (x *run) choose() (what int, done bool, err error) {
 	if len(options) == 0 {
 		return 0, false, fmt.Errorf("stuck: %s", x.waiting())
 	}
-	if x.depth == len(x.path) {
-		x.path = append(x.path, choice{options: options})
-	}
-	c := x.path[x.depth]
-	x.depth++
 	if x.steps++; x.steps > x.opts.MaxSteps {
 		return 0, false, fmt.Errorf("no end after %d steps", x.opts.MaxSteps)
 	}
-	what = c.options[c.taken]
-	if x.current >= 0 && what != x.current && contains(runnable, x.current) {
+	if what, err = x.decide(options); err != nil {
+		return 0, false, err
+	}
+	if x.current >= 0 && what != x.current && slices.Contains(runnable, x.current) {
 		x.preemptions++
 	}
 	return what, false, nil
 }
 
+// decide takes one of the options: the next one in order, or one at random.
+func (x *run) decide(options []int) (int, error) {
+	if x.rnd != nil {
+		if options[0] != x.current {
+			return options[x.rnd.IntN(len(options))], nil
+		}
+		if len(options) == 1 || len(x.breaks) == 0 || x.steps < x.breaks[0] {
+			return x.current, nil
+		}
+		x.breaks = x.breaks[1:]
+		return options[1+x.rnd.IntN(len(options)-1)], nil
+	}
+	if x.depth == len(x.path) {
+		x.path = append(x.path, choice{options: options})
+	}
+	c := x.path[x.depth]
+	x.depth++
+	if !slices.Equal(c.options, options) {
+		return 0, fmt.Errorf("step %d: threads %v can go on where %v could in the run before: the program is not deterministic", x.steps, options, c.options)
+	}
+	return c.options[c.taken], nil
+}
+
 // order lists the options, going on with the current thread first. Without
 // preemptions left, nothing else may interrupt it.
 func (x *run) order(runnable, flushes []int) []int {
-	if contains(runnable, x.current) {
+	if slices.Contains(runnable, x.current) {
 		options := []int{x.current}
 		if x.preemptions < x.opts.Preemptions {
 			for _, i := range append(runnable, flushes...) {
@@ -218,15 +277,6 @@ func (x *run) order(runnable, flushes []int) []int {
 		return options
 	}
 	return append(runnable, flushes...)
-}
-
-func contains(list []int, i int) bool {
-	for _, v := range list {
-		if v == i {
-			return true
-		}
-	}
-	return false
 }
 
 // advance lets thread i make its pending access and run up to the next one, or

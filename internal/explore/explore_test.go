@@ -124,3 +124,97 @@ func TestEveryOrderIsRun(t *testing.T) {
 		t.Errorf("%d runs, complete %v; C(8,4) is 70", r.Runs, r.Complete)
 	}
 }
+
+// A defect that takes an interruption at the beginning of a long run is in none
+// of the first runs, which differ at their ends; samples find it, and the same
+// ones each time.
+func TestSamplesInterruptAnywhere(t *testing.T) {
+	program := func() Program {
+		var early, x step.Uint64
+		seen := uint64(1)
+		return Program{
+			Threads: []func(){
+				func() {
+					early.Store(1)
+					early.Store(2)
+					for range 200 {
+						x.Load()
+					}
+				},
+				func() { seen = early.Load() + 1 },
+			},
+			Check: func() error {
+				if seen == 2 {
+					return errors.New("seen between the stores")
+				}
+				return nil
+			},
+		}
+	}
+	r := Run(Options{Preemptions: 1, MaxRuns: 50}, program)
+	if r.Err != nil || r.Complete || !strings.HasPrefix(r.String(), "cut: the first 50 runs, ") {
+		t.Errorf("in order: %v, %v", r.Err, r)
+	}
+	r = Run(Options{Preemptions: 1, MaxRuns: 50, Samples: 5000}, program)
+	if r.Err == nil || r.Samples == 0 || r.Runs != 50+r.Samples+1 {
+		t.Errorf("with samples: %v, %v", r.Err, r)
+	}
+	if again := Run(Options{Preemptions: 1, MaxRuns: 50, Samples: 5000}, program); again.Runs != r.Runs || again.Trace != r.Trace {
+		t.Errorf("%v, then %v", r, again)
+	}
+	if r = Run(Options{Preemptions: 1}, program); r.Err == nil {
+		t.Errorf("all orders: %v", r)
+	}
+}
+
+// Samples keep the bound on preemptions.
+func TestSamplesKeepTheBound(t *testing.T) {
+	var order []int
+	r := Run(Options{Preemptions: 2, MaxRuns: 1, Samples: 2000}, func() Program {
+		order = nil
+		var x step.Uint64
+		thread := func(id int) func() {
+			return func() {
+				for range 10 {
+					x.Load()
+					order = append(order, id)
+				}
+			}
+		}
+		return Program{Threads: []func(){thread(0), thread(1)}, Check: func() error {
+			changes := 0
+			for i := 1; i < len(order); i++ {
+				if order[i] != order[i-1] {
+					changes++
+				}
+			}
+			if changes > 3 { // two, and the one where a thread has ended
+				return errors.New("more than two preemptions")
+			}
+			return nil
+		}}
+	})
+	if r.Err != nil || r.Samples != 2000 {
+		t.Errorf("%v, %v\n%s", r.Err, r, r.Trace)
+	}
+}
+
+func TestOtherRunIsReported(t *testing.T) {
+	runs := 0
+	var x step.Uint64
+	r := Run(Options{Preemptions: 1}, func() Program {
+		runs++
+		accesses := 5 - runs
+		return Program{Threads: []func(){
+			func() {
+				for range accesses {
+					x.Load()
+				}
+			},
+			func() { x.Load() },
+		}, Check: func() error { return nil }}
+	})
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "not deterministic") {
+		t.Error(r.Err)
+	}
+}

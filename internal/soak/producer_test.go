@@ -22,10 +22,17 @@ type claim interface {
 	Abort()
 }
 
+// writer is what both packages' ends have in common.
+type writer interface {
+	Stats() queue.Stats
+	Close() error
+}
+
 // end is the writing end of anything under test.
 type end interface {
 	write(rec []byte) error
 	claim(n int) (claim, error)
+	stats() queue.Stats
 	Close() error
 }
 
@@ -34,24 +41,26 @@ type ringEnd struct {
 		Write(rec []byte) (int, error)
 		TryClaim(n int) (queue.Claim, error)
 		Append(max int, encode func(dst []byte) ([]byte, error)) error
-		Close() error
+		writer
 	}
 }
 
 func (e ringEnd) write(rec []byte) error     { _, err := e.producer.Write(rec); return err }
 func (e ringEnd) claim(n int) (claim, error) { return e.producer.TryClaim(n) }
+func (e ringEnd) stats() queue.Stats         { return e.producer.Stats() }
 func (e ringEnd) Close() error               { return e.producer.Close() }
 
 type channelEnd struct {
 	sender interface {
 		Send(rec []byte) error
 		TryClaim(n int) (channel.Claim, error)
-		Close() error
+		writer
 	}
 }
 
 func (e channelEnd) write(rec []byte) error     { return e.sender.Send(rec) }
 func (e channelEnd) claim(n int) (claim, error) { return e.sender.TryClaim(n) }
+func (e channelEnd) stats() queue.Stats         { return e.sender.Stats() }
 func (e channelEnd) Close() error               { return e.sender.Close() }
 
 // outcome is what became of one record, as far as its producer knows. began
@@ -94,10 +103,35 @@ type producer struct {
 	clock     *atomic.Int64 // see outcome
 	zombies   chan func()   // claims that somebody else settles, later; nil: not allowed
 
-	outcomes                             []outcome
-	leaked, late, left, aborted, refused int
-	buf                                  []byte
-	err                                  error
+	outcomes []outcome
+	told     told // by its own calls
+	fate     told // of the claims it gave to zombies, of their goroutine
+	late     int  // such claims
+	left     int
+	buf      []byte
+	err      error
+}
+
+// all is told and fate, once both goroutines are through.
+func (p *producer) all() told {
+	t := p.told
+	t.add(p.fate)
+	return t
+}
+
+// exact reports whether the end tells of each refusal. Send of a channel tries
+// again.
+func (p *producer) exact() bool { _, ok := p.end.(ringEnd); return ok }
+
+// shared reports whether the end is a handle of a shared ring. What a lane's
+// Append has claimed it aborts; a shared one's has claimed nothing.
+func (p *producer) shared() bool {
+	ring, ok := p.end.(ringEnd)
+	if !ok {
+		return false
+	}
+	_, ok = ring.producer.(*queue.SharedProducer)
+	return ok
 }
 
 // run writes all records, in as many goroutines as it takes: some leave.
@@ -117,9 +151,12 @@ func (p *producer) run() {
 				now := seq
 				seq++ // here, because one may not come back
 				if err := p.record(now); errors.Is(err, queue.ErrFull) {
-					p.refused++
+					p.told.offered++
+					p.told.refused++
 					seq = now
 					p.rest()
+				} else if err == errAgain {
+					seq = now
 				} else if errors.Is(err, queue.ErrClosed) || errors.Is(err, os.ErrClosed) {
 					closed = true
 				} else if err != nil && err != errLeft {
@@ -132,7 +169,10 @@ func (p *producer) run() {
 	}
 }
 
-var errLeft = errors.New("left on purpose")
+var (
+	errLeft  = errors.New("left on purpose")
+	errAgain = errors.New("given back on purpose")
+)
 
 // leave ends the goroutine, or unwinds it.
 func (p *producer) leave() {
@@ -165,6 +205,8 @@ func (p *producer) record(seq int) error {
 		}
 		o.claimed = p.clock.Add(1)
 		o.committed = true
+		p.told.offered++
+		p.told.settled(true, n)
 		return nil
 	case how < 400 && ok:
 		return p.append(ring, o, seq, n, how)
@@ -178,11 +220,18 @@ func (p *producer) record(seq int) error {
 		return err
 	}
 	o.claimed = p.clock.Add(1)
-	commit := func() bool {
+	p.told.offered++
+	commit := func(t *told) {
 		if extra > 0 {
-			return c.CommitN(n)
+			o.committed = c.CommitN(n)
+		} else {
+			o.committed = c.Commit()
 		}
-		return c.Commit()
+		t.settled(o.committed, n)
+	}
+	abort := func() {
+		c.Abort()
+		p.told.aborted++
 	}
 	switch {
 	case how < 970:
@@ -193,40 +242,48 @@ func (p *producer) record(seq int) error {
 			p.rest()
 		}
 		fill(c.Bytes(), p.id, seq)
-		o.committed = commit()
+		commit(&p.told)
 	case how < 980:
 		fill(c.Bytes(), 99, 0)
-		p.aborted++
-		c.Abort()
-		return queue.ErrFull // again, as another claim
+		abort()
+		return errAgain // as another claim
 	case how < 988:
-		defer c.Abort()
+		defer abort()
 		p.leave()
 	case p.leaks == 0:
-		c.Abort()
+		abort()
 	case how < 994:
 		p.leaks--
-		p.leaked++
+		p.told.leaked++
 		if how%2 == 0 {
 			p.leave()
 		}
 	case p.zombies != nil:
 		p.leaks--
-		p.late++
 		select {
-		case p.zombies <- func() { fill(c.Bytes(), p.id, seq); o.committed = commit() }:
+		case p.zombies <- func() { fill(c.Bytes(), p.id, seq); commit(&p.fate) }:
+			p.late++
 		default:
-			c.Abort()
+			abort()
 		}
 	default:
-		c.Abort()
+		abort()
 	}
 	return nil
 }
 
 // append uses Append, whose encoder may fail, panic or leave.
 func (p *producer) append(e ringEnd, o *outcome, seq, n, how int) error {
+	left := func() { // the encoder, without a record
+		if !p.shared() {
+			p.told.offered++
+			p.told.aborted++
+		}
+	}
 	err := e.producer.Append(p.largest, func(dst []byte) ([]byte, error) {
+		if how < 310 {
+			left()
+		}
 		switch {
 		case how < 305:
 			p.leave()
@@ -240,6 +297,8 @@ func (p *producer) append(e ringEnd, o *outcome, seq, n, how int) error {
 	if err == nil {
 		o.claimed = p.clock.Add(1)
 		o.committed = true
+		p.told.offered++
+		p.told.settled(true, n)
 	}
 	return err
 }

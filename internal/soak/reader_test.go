@@ -16,6 +16,21 @@ import (
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
+// reader takes in what one goroutine reads.
+type reader struct {
+	*rig
+	name      string
+	delivered []id
+	err       error
+	want      []byte
+}
+
+func (r *rig) newReader(name string) *reader {
+	d := &reader{rig: r, name: name, want: make([]byte, r.capacity)}
+	r.readers = append(r.readers, d)
+	return d
+}
+
 type ringReader interface {
 	Next() (rec []byte, ok bool)
 	Ready() bool
@@ -26,11 +41,16 @@ type ringReader interface {
 	Release()
 }
 
+// passing is a reader that stalled claims can hold up.
+type passing interface {
+	PassStalled(limit time.Duration) bool
+}
+
 // readRing reads in every way there is until the ring is drained.
-func (r *rig) readRing(c ringReader) {
+func (r *reader) readRing(c ringReader) {
 	rng := r.random()
 	limit := time.Duration(rng.IntN(500)) * time.Microsecond
-	stalling, _ := c.(*queue.Consumer)
+	stalling, _ := c.(passing)
 	for r.err == nil && !c.Drained() {
 		n := len(r.delivered)
 		switch rng.IntN(8) {
@@ -54,16 +74,17 @@ func (r *rig) readRing(c ringReader) {
 			}
 		}
 		if len(r.delivered) == n {
-			if stalling != nil && stalling.PassStalled(limit) {
-				r.passed++
+			if stalling != nil {
+				stalling.PassStalled(limit)
 			}
 			runtime.Gosched()
 		}
 	}
+	c.Release() // shows what was read to Stats
 }
 
 // drain reads by callback, which now and then panics or ends its goroutine.
-func (r *rig) drain(rng *rand.Rand, drain func(int, func(int32, []byte)) int) {
+func (r *reader) drain(rng *rand.Rand, drain func(int, func(int32, []byte)) int) {
 	leave := -1
 	if rng.IntN(20) == 0 {
 		leave = rng.IntN(10)
@@ -98,7 +119,7 @@ func (r *rig) drain(rng *rand.Rand, drain func(int, func(int32, []byte)) int) {
 
 // peek reads spans, holds some of them for a while, and gives them back, whole
 // or in two parts.
-func (r *rig) peek(rng *rand.Rand, peek func(int) queue.Span, release func(uint64)) {
+func (r *reader) peek(rng *rand.Rand, peek func(int) queue.Span, release func(uint64)) {
 	var spans []queue.Span
 	for range 1 + rng.IntN(3) {
 		s := peek(rng.IntN(2 * r.capacity))
@@ -117,7 +138,7 @@ func (r *rig) peek(rng *rand.Rand, peek func(int) queue.Span, release func(uint6
 }
 
 // frames takes in the records of a span.
-func (r *rig) frames(s queue.Span) {
+func (r *reader) frames(s queue.Span) {
 	records := 0
 	for b := s.Frames(); len(b) > 0 && r.err == nil; {
 		length := int(int32(binary.LittleEndian.Uint32(b)))
@@ -138,8 +159,9 @@ func (r *rig) frames(s queue.Span) {
 }
 
 // receive reads a channel to its end, or closes it before.
-func (r *rig) receive(rx *channel.Receiver) {
+func (r *reader) receive(rx *channel.Receiver) {
 	defer rx.Close()
+	defer rx.Release() // shows what was read to Stats
 	rng := r.random()
 	turns := -1
 	if rng.IntN(8) == 0 {
@@ -178,11 +200,34 @@ func (r *rig) receive(rx *channel.Receiver) {
 		switch {
 		case err == io.EOF:
 			r.closedEarly = false
-			r.passed = int(rx.Stats().Abandoned)
 			return
 		case err == nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		default:
 			r.err = err
 		}
 	}
+}
+
+// got takes one record in.
+func (r *reader) got(rec []byte) {
+	if r.err != nil {
+		return
+	}
+	if len(rec) < headLen {
+		r.err = fmt.Errorf("a record of %d bytes", len(rec))
+		return
+	}
+	head := binary.LittleEndian.Uint32(rec)
+	at := id{int(head >> 24), int(head & 0xffffff)}
+	if at.producer >= len(r.producers) || at.seq >= r.producers[at.producer].count {
+		r.err = fmt.Errorf("record %d of producer %d, which nobody wrote", at.seq, at.producer)
+		return
+	}
+	want := r.want[:size(at.producer, at.seq, r.capacity-16)]
+	fill(want, at.producer, at.seq)
+	if string(want) != string(rec) {
+		r.err = fmt.Errorf("record %d of producer %d: % x, want % x", at.seq, at.producer, rec, want)
+		return
+	}
+	r.delivered = append(r.delivered, at)
 }

@@ -105,28 +105,30 @@ func liveHeap() uint64 {
 
 // totals is what all rounds did.
 type totals struct {
-	Rounds, Committed, Delivered         int
-	Leaked, Late, Left, Aborted, Refused int
-	Passed, Closed                       int
+	Rounds                               int
+	Offered, Refused, Committed, Aborted int // by producers, as they were told
+	Abandoned, Leaked, Late, Left        int
+	Delivered, Passed, Closed            int // by readers
 	heap                                 uint64
 }
 
 func (s *totals) add(r *rig) {
 	s.Rounds++
 	for _, p := range r.producers {
-		for _, o := range p.outcomes {
-			if o.committed {
-				s.Committed++
-			}
-		}
-		s.Leaked += p.leaked
+		t := p.all()
+		s.Offered += t.offered
+		s.Refused += t.refused
+		s.Committed += t.committed
+		s.Aborted += t.aborted
+		s.Abandoned += t.abandoned
+		s.Leaked += t.leaked
 		s.Late += p.late
 		s.Left += p.left
-		s.Aborted += p.aborted
-		s.Refused += p.refused
 	}
-	s.Delivered += len(r.delivered)
-	s.Passed += r.passed
+	for _, d := range r.readers {
+		s.Delivered += len(d.delivered)
+	}
+	s.Passed += int(r.total().Abandoned)
 	if r.closedEarly {
 		s.Closed++
 	}
