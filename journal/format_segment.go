@@ -15,42 +15,51 @@ const (
 	predSealed    = 1 << 1 // it was sealed before this segment was begun
 	predTorn      = 1 << 2 // its torn tail was cut
 	predNotSynced = 1 << 3 // it was not yet synced when this header was written
-	predPoisoned  = 1 << 4 // a write or sync of it failed: what is behind the end stated here is no part of the archive
-	predGap       = 1 << 5 // the sequences from its end up to this segment's first are missing, and declared to be
+	predPoisoned  = 1 << 4 // a write or a sync of it failed: what it holds behind predPos is no part of the archive
+	predGap       = 1 << 5 // made by salvage: the sequences from predSeq to baseSeq − 1 are lost, and this segment begins behind them
+)
+
+// Incompatible features: a reader that does not know one refuses the segment.
+const (
+	featRewritten = 1 << 0 // its blocks are not those that the writer wrote: origLen and origHcrc say where those ended
+
+	knownFeatures = featRewritten
 )
 
 // segmentHeader is the first page of a segment file.
 type segmentHeader struct {
-	minor      uint16
-	uuid       [16]byte // the archive's
-	number     uint64   // segment number, +1 each
-	epoch      uint64   // +1 at each open for writing
-	baseSeq    uint64   // sequence of the first data record
-	basePos    uint64   // log position of offset 0
-	created    int64    // nanoseconds since the Unix epoch
-	createdMon int64    // the same on a clock that is never stepped; 0 when there is none
-	salt       uint64   // random; seeds every block header's checksum
-	maxBlock   uint32   // largest stored length of a block
-	window     uint32   // most bytes ever written and not synced; 0 = no bound
-	predPos    uint64   // log position where the predecessor's data ends: equals basePos
-	predSeq    uint64   // next sequence there: equals baseSeq, or is below it with predGap
-	predHcrc   uint32   // header checksum of its last block, or of its segment header when it has none
-	predFlags  uint32
-	crc        uint32 // of the page; set by encode and decode
+	minor     uint16
+	uuid      [16]byte // the archive's
+	number    uint64   // segment number, +1 each
+	epoch     uint64   // +1 at each open for writing
+	baseSeq   uint64   // sequence of the first data record
+	basePos   uint64   // log position of offset 0
+	created   int64    // nanoseconds since the Unix epoch
+	salt      uint64   // random; seeds every block header's checksum
+	maxBlock  uint32   // largest stored length of a block
+	window    uint32   // most bytes ever written and not synced; 0 = no bound
+	features  uint32   // incompatible ones
+	predPos   uint64   // log position where the predecessor's data ends: equals basePos
+	predSeq   uint64   // next sequence there: equals baseSeq, unless predGap
+	predHcrc  uint32   // header checksum of its last block, or of its segment header when it has none
+	predFlags uint32
+	origLen   uint64 // featRewritten: offset where the data ended as it was written; its end is at log position basePos + origLen
+	origHcrc  uint32 // featRewritten: header checksum of the last block as it was written, which the successor's predHcrc repeats
+	crc       uint32 // of the page; set by encode and decode
 }
 
 // encode fills page (4096 bytes) and sets h.crc.
 //
 //	0        8     10    12     16     32      40     48       56       64       72       80    88
 //	┌────────┬─────┬─────┬──────┬──────┬───────┬──────┬────────┬────────┬────────┬────────┬─────┐
-//	│ magic  │major│minor│ hdr  │ uuid │number │epoch │base seq│base pos│created │created │salt │
-//	│\x89LBJ…│ u16 │ u16 │4096  │ 16 B │ u64   │ u64  │ u64    │ u64    │ns wall │ns mono │ u64 │
+//	│ magic  │major│minor│ hdr  │ uuid │number │epoch │base seq│base pos│created │reserved│salt │
+//	│\x89LBJ…│ u16 │ u16 │4096  │ 16 B │ u64   │ u64  │ u64    │ u64    │ns i64  │ zero   │ u64 │
 //	└────────┴─────┴─────┴──────┴──────┴───────┴──────┴────────┴────────┴────────┴────────┴─────┘
-//	88     92      96     100    104    108    112     120     128    132    136        256  4092 4096
-//	┌──────┬───────┬──────┬──────┬──────┬──────┬───────┬───────┬──────┬──────┬──────────┬────┬────┐
-//	│frame │ block │ max  │window│incom-│compat│pred   │pred   │pred  │pred  │ reserved │meta│CRC │
-//	│format│ align │ block│ u32  │ pat  │ u32  │end pos│end seq│ hcrc │flags │ zero     │zero│32C │
-//	└──────┴───────┴──────┴──────┴──────┴──────┴───────┴───────┴──────┴──────┴──────────┴────┴────┘
+//	88     92      96     100    104    108    112     120     128    132    136      144   188    192  4092 4096
+//	┌──────┬───────┬──────┬──────┬──────┬──────┬───────┬───────┬──────┬──────┬────────┬─────┬──────┬────┬────┐
+//	│frame │ block │ max  │window│incom-│compat│pred   │pred   │pred  │pred  │original│resrv│orig. │zero│CRC │
+//	│format│ align │ block│ u32  │ pat  │ u32  │end pos│end seq│ hcrc │flags │len u64 │zero │ hcrc │    │32C │
+//	└──────┴───────┴──────┴──────┴──────┴──────┴───────┴───────┴──────┴──────┴────────┴─────┴──────┴────┴────┘
 func (h *segmentHeader) encode(page []byte) {
 	clear(page[:segmentHeaderLen])
 	copy(page, segmentMagic[:])
@@ -58,16 +67,18 @@ func (h *segmentHeader) encode(page []byte) {
 	le.PutUint16(page[10:], versionMinor)
 	le.PutUint32(page[12:], segmentHeaderLen)
 	copy(page[16:32], h.uuid[:])
-	for i, v := range [...]uint64{h.number, h.epoch, h.baseSeq, h.basePos, uint64(h.created), uint64(h.createdMon), h.salt} {
+	for i, v := range [...]uint64{h.number, h.epoch, h.baseSeq, h.basePos, uint64(h.created), 0, h.salt} {
 		le.PutUint64(page[32+8*i:], v)
 	}
-	for i, v := range [...]uint32{frameFormatTime, blockAlign, h.maxBlock, h.window, 0, 0} {
+	for i, v := range [...]uint32{frameFormatTime, blockAlign, h.maxBlock, h.window, h.features, 0} {
 		le.PutUint32(page[88+4*i:], v)
 	}
 	le.PutUint64(page[112:], h.predPos)
 	le.PutUint64(page[120:], h.predSeq)
 	le.PutUint32(page[128:], h.predHcrc)
 	le.PutUint32(page[132:], h.predFlags)
+	le.PutUint64(page[136:], h.origLen)
+	le.PutUint32(page[188:], h.origHcrc)
 	h.crc = crcOf(page[:segmentHeaderLen-4])
 	le.PutUint32(page[segmentHeaderLen-4:], h.crc)
 }
@@ -96,10 +107,11 @@ func decodeSegmentHeader(page []byte) (segmentHeader, error) {
 	copy(h.uuid[:], page[16:32])
 	u64 := func(off int) uint64 { return le.Uint64(page[off:]) }
 	h.number, h.epoch, h.baseSeq, h.basePos = u64(32), u64(40), u64(48), u64(56)
-	h.created, h.createdMon, h.salt = int64(u64(64)), int64(u64(72)), u64(80)
-	h.maxBlock, h.window = le.Uint32(page[96:]), le.Uint32(page[100:])
+	h.created, h.salt = int64(u64(64)), u64(80)
+	h.maxBlock, h.window, h.features = le.Uint32(page[96:]), le.Uint32(page[100:]), le.Uint32(page[104:])
 	h.predPos, h.predSeq = u64(112), u64(120)
 	h.predHcrc, h.predFlags = le.Uint32(page[128:]), le.Uint32(page[132:])
+	h.origLen, h.origHcrc = u64(136), le.Uint32(page[188:])
 	return h, h.check()
 }
 
@@ -113,8 +125,8 @@ func checkFormatFields(page []byte) error {
 		return fmt.Errorf("%w: frame format %d, this program reads %d", ErrVersion, u32(88), frameFormatTime)
 	case u32(92) != blockAlign:
 		return fmt.Errorf("%w: block alignment %d, this program reads %d", ErrVersion, u32(92), blockAlign)
-	case u32(104) != 0:
-		return fmt.Errorf("%w: incompatible feature bits %#x", ErrVersion, u32(104))
+	case u32(104)&^knownFeatures != 0:
+		return fmt.Errorf("%w: incompatible feature bits %#x", ErrVersion, u32(104)&^knownFeatures)
 	}
 	return nil
 }
@@ -128,8 +140,15 @@ func (h *segmentHeader) check() error {
 		return fmt.Errorf("segment header's position %d or sequence %d is out of range", h.basePos, h.baseSeq)
 	case h.epoch == 0 || h.number == 0:
 		return fmt.Errorf("segment header's number %d or epoch %d is zero", h.number, h.epoch)
-	case h.predPos != h.basePos || h.predSeq != h.baseSeq && (h.predFlags&predGap == 0 || h.predSeq > h.baseSeq):
+	case h.predPos != h.basePos || h.predSeq > h.baseSeq || h.predSeq < h.baseSeq && h.predFlags&predGap == 0:
 		return fmt.Errorf("segment header's base (position %d, sequence %d) is not its predecessor's end (%d, %d)", h.basePos, h.baseSeq, h.predPos, h.predSeq)
+	case h.features&featRewritten == 0 && (h.origLen != 0 || h.origHcrc != 0):
+		return fmt.Errorf("segment header has an original length %d and is not rewritten", h.origLen)
+	case h.features&featRewritten != 0 && (h.origLen < segmentHeaderLen || h.origLen > maxFileSize || h.origLen%blockAlign != 0):
+		return fmt.Errorf("segment header's original length %d is not a multiple of 8 from %d to %d", h.origLen, segmentHeaderLen, maxFileSize)
 	}
 	return nil
 }
+
+// rewritten reports whether the blocks are not those that the writer wrote.
+func (h *segmentHeader) rewritten() bool { return h.features&featRewritten != 0 }

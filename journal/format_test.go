@@ -78,23 +78,61 @@ func TestControlPayloadBytes(t *testing.T) {
 			t.Errorf("ParseLoss takes %d bytes % x", len(b), b)
 		}
 	}
-	got = appendStream(nil, "fø")
-	if !bytes.Equal(got, unhex(t, "01 66c3b8")) {
+}
+
+func TestStreamPayloadBytes(t *testing.T) {
+	got := appendStream(nil, 0x0102030405060708, "fø")
+	if !bytes.Equal(got, unhex(t, "01 00000000000000 0807060504030201 66c3b8")) {
 		t.Errorf("stream: % x", got)
 	}
-	if name, err := ParseStream(got); err != nil || name != "fø" {
-		t.Errorf("stream comes back as %q, %v", name, err)
+	if name, next, err := ParseStream(got); err != nil || name != "fø" || next != 0x0102030405060708 {
+		t.Errorf("stream comes back as %q, %d, %v", name, next, err)
 	}
-	for _, b := range [][]byte{nil, {1}, {2, 'a'}, {1, 0xff}, append([]byte{1}, make([]byte, MaxStreamName+1)...)} {
-		if _, err := ParseStream(b); err == nil {
-			t.Errorf("ParseStream takes %d bytes", len(b))
+	for name, b := range map[string][]byte{
+		"nothing": nil, "no name": got[:16], "cut": got[:15], "another version": append([]byte{2}, got[1:]...),
+		"not UTF-8": append(got[:16:16], 0xff), "name too long": append(got[:16:16], make([]byte, MaxStreamName+1)...),
+		"ordinal out of range": appendStream(nil, math.MaxInt64+1, "x"),
+	} {
+		if _, _, err := ParseStream(b); err == nil {
+			t.Errorf("ParseStream takes %s, %d bytes", name, len(b))
+		}
+	}
+}
+
+func TestClockAndMarkPayloadBytes(t *testing.T) {
+	c := ClockStep{Before: 0x0102030405060708, After: -2}
+	got := c.Append(nil)
+	if !bytes.Equal(got, unhex(t, "01 00000000000000 0807060504030201 feffffffffffffff")) {
+		t.Errorf("clock: % x", got)
+	}
+	for _, b := range [][]byte{got, append(got, 1, 2, 3)} { // a later version may be longer
+		if back, err := ParseClock(b); err != nil || back != c {
+			t.Errorf("clock comes back as %+v, %v", back, err)
+		}
+	}
+	for _, b := range [][]byte{nil, got[:23], make([]byte, 24)} {
+		if _, err := ParseClock(b); err == nil {
+			t.Errorf("ParseClock takes % x", b)
+		}
+	}
+	if got := AppendMark([]byte{9}, []byte("hi")); !bytes.Equal(got, []byte{9, 1, 'h', 'i'}) {
+		t.Errorf("mark: % x", got)
+	}
+	for want, b := range map[string][]byte{"hi": {1, 'h', 'i'}, "": {1}} {
+		if text, err := ParseMark(b); err != nil || string(text) != want {
+			t.Errorf("mark comes back as %q, %v", text, err)
+		}
+	}
+	for _, b := range [][]byte{nil, {0}, {2, 'h'}} {
+		if _, err := ParseMark(b); err == nil {
+			t.Errorf("ParseMark takes % x", b)
 		}
 	}
 }
 
 var testHeader = segmentHeader{
 	uuid: [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, number: 2, epoch: 3, baseSeq: 4, basePos: 5000,
-	created: 6, createdMon: 7, salt: 0x1122334455667788, maxBlock: 1 << 20, window: 0,
+	created: 6, salt: 0x1122334455667788, maxBlock: 1 << 20, window: 0,
 	predPos: 5000, predSeq: 4, predHcrc: 0xaabbccdd, predFlags: predSealed,
 }
 
@@ -103,7 +141,7 @@ func TestSegmentHeaderBytes(t *testing.T) {
 	h := testHeader
 	h.encode(page)
 	want := unhex(t, `894c424a0d0a1a0a 0100 0000 00100000 0102030405060708090a0b0c0d0e0f10
-		0200000000000000 0300000000000000 0400000000000000 8813000000000000 0600000000000000 0700000000000000 8877665544332211
+		0200000000000000 0300000000000000 0400000000000000 8813000000000000 0600000000000000 0000000000000000 8877665544332211
 		01000000 08000000 00001000 00000000 00000000 00000000 8813000000000000 0400000000000000 ddccbbaa 02000000`)
 	if !bytes.Equal(page[:len(want)], want) {
 		t.Errorf("header is\n% x, want\n% x", page[:len(want)], want)
@@ -116,6 +154,27 @@ func TestSegmentHeaderBytes(t *testing.T) {
 	}
 	back, err := decodeSegmentHeader(page)
 	if err != nil || back != h {
+		t.Errorf("header comes back as %+v, %v", back, err)
+	}
+}
+
+func TestRewrittenHeaderBytes(t *testing.T) {
+	page := bytes.Repeat([]byte{0xee}, segmentHeaderLen)
+	h := testHeader
+	h.features, h.origLen, h.origHcrc = featRewritten, 0x0102030405060708, 0x0a0b0c0d
+	h.predFlags, h.predSeq = predPoisoned|predGap, 3
+	h.encode(page)
+	want := unhex(t, "01000000 00000000 8813000000000000 0300000000000000 ddccbbaa 30000000 0807060504030201")
+	if !bytes.Equal(page[104:144], want) {
+		t.Errorf("bytes 104 to 143 are % x, want % x", page[104:144], want)
+	}
+	if !bytes.Equal(page[144:192], append(make([]byte, 44), 0x0d, 0x0c, 0x0b, 0x0a)) {
+		t.Errorf("bytes 144 to 191 are % x", page[144:192])
+	}
+	h.origLen = 0x0000002030405068
+	h.encode(page)
+	back, err := decodeSegmentHeader(page)
+	if err != nil || back != h || !back.rewritten() {
 		t.Errorf("header comes back as %+v, %v", back, err)
 	}
 }
@@ -133,13 +192,20 @@ func TestSegmentHeaderRefused(t *testing.T) {
 		{"other header length", func(p []byte) { p[12] = 1 }, true, "header"},
 		{"other frame format", func(p []byte) { p[88] = 2 }, true, "frame format 2"},
 		{"other alignment", func(p []byte) { p[93] = 2 }, true, "alignment"},
-		{"feature bits", func(p []byte) { p[104] = 1 }, true, "feature bits"},
+		{"feature bits", func(p []byte) { p[104] = 3 }, true, "feature bits 0x2"},
+		{"rewritten without an original length", func(p []byte) { p[104] = 1 }, false, "original length 0"},
+		{"rewritten, original length odd", func(p []byte) { p[104] = 1; le.PutUint64(p[136:], 4161) }, false, "original length 4161"},
+		{"rewritten, original length huge", func(p []byte) { p[104] = 1; le.PutUint64(p[136:], maxFileSize+8) }, false, "original length"},
+		{"original length without the feature", func(p []byte) { le.PutUint64(p[136:], 4160) }, false, "not rewritten"},
+		{"original checksum without the feature", func(p []byte) { p[188] = 1 }, false, "not rewritten"},
 		{"block limit zero", func(p []byte) { le.PutUint32(p[96:], 0) }, false, "block limit"},
 		{"block limit huge", func(p []byte) { le.PutUint32(p[96:], 1<<31) }, false, "block limit"},
 		{"position huge", func(p []byte) { le.PutUint64(p[56:], 1<<63); le.PutUint64(p[112:], 1<<63) }, false, "out of range"},
 		{"sequence huge", func(p []byte) { le.PutUint64(p[48:], math.MaxUint64) }, false, "out of range"},
 		{"epoch zero", func(p []byte) { le.PutUint64(p[40:], 0) }, false, "zero"},
 		{"base not the predecessor's end", func(p []byte) { le.PutUint64(p[112:], 1) }, false, "predecessor"},
+		{"base sequence behind the predecessor's end", func(p []byte) { le.PutUint64(p[120:], 3) }, false, "predecessor"},
+		{"base sequence before the predecessor's end", func(p []byte) { p[132] = predGap; le.PutUint64(p[120:], 5) }, false, "predecessor"},
 	}
 	for _, tc := range tests {
 		page := make([]byte, segmentHeaderLen)
@@ -345,22 +411,25 @@ func FuzzFrames(f *testing.F) {
 
 func FuzzControlPayloads(f *testing.F) {
 	f.Add(Loss{}.Append(nil))
-	f.Add(appendStream(nil, "name"))
+	f.Add(appendStream(nil, 7, "name"))
+	f.Add(ClockStep{}.Append(nil))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = ParseLoss(b)
-		_, _ = ParseStream(b)
+		_, _, _ = ParseStream(b)
+		_, _ = ParseClock(b)
+		_, _ = ParseMark(b)
 	})
 }
 
 // Reasons are numbers on disk: they and their words never change.
 func TestLossReasons(t *testing.T) {
-	want := []string{"reason 0", "overload", "too large", "closed", "source gap", "write error", "stalled", "reason 7"}
+	want := []string{"reason 0", "overload", "too large", "closed", "source gap", "write error", "stalled", "damage", "reason 8"}
 	for i, s := range want {
 		if got := LossReason(i).String(); got != s {
 			t.Errorf("reason %d is %q, want %q", i, got, s)
 		}
 	}
-	if LossStalled != 6 {
-		t.Errorf("LossStalled is %d", LossStalled)
+	if LossStalled != 6 || LossDamage != 7 {
+		t.Errorf("LossStalled is %d, LossDamage %d", LossStalled, LossDamage)
 	}
 }

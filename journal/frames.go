@@ -12,6 +12,8 @@ type frameInfo struct {
 	lost    uint64 // records that loss records speak of
 	losses  int    // loss records
 	own     int    // records that only the writer itself makes: stream definitions and the close record
+	stream  uint16 // of the first data record
+	mixed   bool   // data records of another stream follow it
 }
 
 func newFrameInfo() frameInfo { return frameInfo{minTime: noMinTime, maxTime: noMaxTime} }
@@ -37,7 +39,7 @@ func frameAt(b []byte, off int) (size int, typ int32, bad string) {
 	}
 	kind := uint8(typ)
 	switch {
-	case typ < 1 || kind == 0 || kind > lastKind:
+	case typ < 1 || kind == 0 || kind >= firstControl && (kind > lastKind || kind == KindOpen):
 		return 0, 0, "frame type is not valid"
 	case length < frameOverhead:
 		return 0, 0, "frame is too short for a time"
@@ -76,6 +78,11 @@ func (i *frameInfo) note(frame []byte, typ int32) {
 	i.frames++
 	kind := uint8(typ)
 	if kind < firstControl {
+		stream := uint16(uint32(typ) >> 16)
+		if i.count == 0 {
+			i.stream = stream
+		}
+		i.mixed = i.mixed || stream != i.stream
 		i.count++
 		i.bytes += uint64(le.Uint32(frame)) - frameOverhead
 		t := int64(le.Uint64(frame[FrameHeaderLen:]))

@@ -16,6 +16,7 @@ const (
 	LossSource   LossReason = 4 // the source was disconnected: a gap of unknown size, Records may be 0
 	LossWrite    LossReason = 5 // it could not be written
 	LossStalled  LossReason = 6 // its claim was open for so long that others went past it, and was committed after that
+	LossDamage   LossReason = 7 // the archive had it, and the file was damaged: written by salvage
 )
 
 // String returns a word for the reason.
@@ -33,6 +34,8 @@ func (r LossReason) String() string {
 		return "write error"
 	case LossStalled:
 		return "stalled"
+	case LossDamage:
+		return "damage"
 	}
 	return fmt.Sprintf("reason %d", uint8(r))
 }
@@ -40,7 +43,7 @@ func (r LossReason) String() string {
 // Loss is what a loss record says: records of a stream that the archive does not have.
 type Loss struct {
 	Stream  uint16     // the stream they belong to
-	First   uint64     // ordinal within the stream of the first one lost, from 0 at the Open of the recorder that wrote it: per epoch
+	First   uint64     // ordinal within the stream of the first one lost, from 0 over the life of the archive, see Writer.StreamOrdinal
 	Records uint64     // how many; 0 when nobody knows
 	Bytes   uint64     // how many payload bytes; 0 when nobody knows
 	From    int64      // time of the first loss, nanoseconds since the Unix epoch

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // pass goes through one segment from its first block to its footer, past every damage, and counts. It is one goroutine's.
@@ -30,6 +31,7 @@ type pass struct {
 	entries  int      // of index that were met
 	first    *tail    // judgement on the first gap
 	damaged  bool     // totals cannot be compared with the footer any more
+	table    ordinals // of the stream table, nil when its end was not seen
 	recent   []uint32 // header checksums of the blocks since the last data record
 }
 
@@ -147,6 +149,12 @@ func (p *pass) take(b *block) error {
 		if e.hcrc == b.hcrc && e.firstSeq == b.baseSeq && e.maxTime == b.maxTime && e.count == b.count {
 			p.entries++
 		}
+	}
+	if bad := p.seg.ordinals.take(b.frames, &b.info); bad != "" {
+		p.note(b.off, b.off+b.size(), b.baseSeq, bad, false)
+	}
+	if b.flags&blockTableEnd != 0 {
+		p.table = slices.Clone(p.seg.ordinals)
 	}
 	p.seg.note(&b.blockHeader, &b.info)
 	if b.count > 0 {
@@ -300,7 +308,7 @@ func (p *pass) met(h *blockHeader) bool {
 
 // report adds a problem at the offsets [off, end) that costs the records from the walker's next one up to next.
 func (p *pass) report(off, end int64, next uint64, bad string) {
-	p.damaged = true
+	p.damaged, p.seg.ordinals = true, nil
 	p.note(off, end, next, bad, true)
 }
 

@@ -12,9 +12,10 @@ const (
 	KindData   uint8 = 1    // a record
 	KindStream uint8 = 0x40 // defines a stream: its id is the record's stream, its name is in the payload
 	KindLoss   uint8 = 0x41 // says that records of a stream were lost, see Loss
-	KindClock  uint8 = 0x42 // says that the clock was stepped
-	KindMark   uint8 = 0x43 // a mark set by the user
+	KindClock  uint8 = 0x42 // says that the clock was stepped, see ClockStep
+	KindMark   uint8 = 0x43 // a mark set by the user, see AppendMark
 	KindClose  uint8 = 0x44 // the writer closed the archive in good order
+	KindOpen   uint8 = 0x45 // made by readers where an epoch begins; never on disk
 
 	firstControl uint8 = 0x40
 	lastKind     uint8 = 0x7F

@@ -13,11 +13,12 @@ import (
 // recovery is what Open finds in a directory and means to do about it. It is made in full before anything is changed, and every step of
 // carrying it out leaves a state from which making it again leads to the same end.
 type recovery struct {
-	a       archive
-	segs    []segmentFile
-	epoch   uint64 // highest in any name
-	uuid    [16]byte
-	streams []string // by id − 1; "" where an id is not known
+	a        archive
+	segs     []segmentFile
+	epoch    uint64 // highest in any name
+	uuid     [16]byte
+	streams  []string // by id − 1; "" where an id is not known
+	ordinals ordinals // at the end of the archive
 
 	aside *segmentFile // a last segment that never became whole, to be set aside
 	prev  *segment     // the segment before the last one, when it must still be sealed
@@ -47,6 +48,7 @@ func (r *recovery) plan() error {
 		return err
 	}
 	if r.last != nil {
+		r.ordinals.join(r.last.ordinals)
 		r.uuid = r.last.hdr.uuid
 		r.found.NextSeq = r.last.nextSeq
 		r.found.Unclean = r.seal || r.tail != nil
@@ -185,6 +187,7 @@ func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 		return false, closing(f, err)
 	}
 	if seg.pos() == succ.predPos && seg.lastHcrc == succ.predHcrc && seg.nextSeq == succ.predSeq {
+		r.ordinals = seg.ordinals // where the last one's stream table is cut short
 		if sealed {
 			return false, f.Close()
 		}
@@ -214,6 +217,7 @@ func walkSegment(f vfs.File, name string, hdr segmentHeader) (*segment, *walker,
 			return seg, w, reason, err
 		}
 		seg.note(&b.blockHeader, &b.info)
+		seg.ordinals.take(b.frames, &b.info)
 	}
 }
 
@@ -313,7 +317,7 @@ func eachStream(frames []byte, define func(id uint16, name string)) {
 			return
 		}
 		if kind, _, id := SplitType(typ); typ != skipType && kind == KindStream && id > 0 {
-			if name, err := ParseStream(framePayload(frames[off : off+size])); err == nil {
+			if name, _, err := ParseStream(framePayload(frames[off : off+size])); err == nil {
 				define(id, name)
 			}
 		}

@@ -34,6 +34,7 @@ func (w *Writer) start() error {
 		}
 		w.streams = append(w.streams, name)
 		w.ids[name] = uint16(i + 1)
+		w.ordinals.define(uint16(i+1), r.ordinals.of(uint16(i+1)))
 	}
 	info := fmt.Sprintf("pid %d\nstarted %s\nepoch %d\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339), w.epoch)
 	_ = w.lock.SetContent([]byte(info)) // for people only: not having it is no reason not to record
@@ -156,10 +157,11 @@ func (w *Writer) appendTable(seg *segment, now int64) {
 		info := newFrameInfo()
 		for ; id < len(w.streams); id++ {
 			name := w.streams[id]
-			if len(w.opening)-start-blockHeaderLen+FrameLen(1+len(name)) > w.opts.MaxBlock {
+			if len(w.opening)-start-blockHeaderLen+FrameLen(streamNameAt+len(name)) > w.opts.MaxBlock {
 				break
 			}
-			w.opening = AppendFrame(w.opening, Record{Time: now, Kind: KindStream, Stream: uint16(id + 1), Payload: appendStream(nil, name)})
+			def := appendStream(nil, w.ordinals.of(uint16(id+1)), name)
+			w.opening = AppendFrame(w.opening, Record{Time: now, Kind: KindStream, Stream: uint16(id + 1), Payload: def})
 		}
 		flags := uint16(blockControlOnly | blockTable)
 		if end = id == len(w.streams); end {

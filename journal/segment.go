@@ -20,8 +20,9 @@ type segment struct {
 	rawBytes uint64
 	lost     uint64
 	minTime  int64
-	maxTime  int64 // running maximum
-	closed   bool  // the last block says that no more follow
+	maxTime  int64    // running maximum
+	closed   bool     // the last block says that no more follow
+	ordinals ordinals // at the end of the data, as far as it was walked
 
 	index      []indexEntry
 	indexedOff int64  // offset of the block of the last entry

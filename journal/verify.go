@@ -21,10 +21,11 @@ type VerifyOptions struct {
 // verifier puts the reports on the segments, which workers make in any order, together in the archive's order.
 type verifier struct {
 	*survey
-	rep    *Report
-	prev   *walker // at the end of the segment before; nil when that is not known
-	expect uint64  // sequence after the last one seen or known to be lost
-	begun  bool    // a segment has been taken in
+	rep      *Report
+	prev     *walker  // at the end of the segment before; nil when that is not known
+	ordinals ordinals // of all streams, after prev; nil when they are not known
+	expect   uint64   // sequence after the last one seen or known to be lost
+	begun    bool     // a segment has been taken in
 
 	read     atomic.Int64  // bytes
 	tick     chan struct{} // capacity 1: read has grown
@@ -35,13 +36,14 @@ type verifier struct {
 
 // part is what a worker found in one segment.
 type part struct {
-	i      int
-	hdr    segmentHeader
-	w      *walker          // at the end, without its buffer; nil when the header could not be read
-	bad    *CorruptionError // of the header
-	rep    *Report
-	err    error
-	unborn bool // begun after Verify
+	i          int
+	hdr        segmentHeader
+	w          *walker          // at the end, without its buffer; nil when the header could not be read
+	bad        *CorruptionError // of the header
+	rep        *Report
+	table, end ordinals // in its stream table, and behind its last block; nil when they are not known
+	err        error
+	unborn     bool // begun after Verify
 }
 
 // Verify reads the whole archive in dir and checks every byte of it: headers, blocks, frames, footers, and that nothing is missing between
@@ -158,7 +160,7 @@ func (wk *verifyWorker) segment(i int) *part {
 	p.err = ps.run()
 	wk.buf, wk.totals = w.buf, ps.totals
 	w.buf, w.scan, w.file = nil, nil, nil
-	p.w = w
+	p.w, p.table, p.end = w, ps.table, ps.seg.ordinals
 	return p
 }
 
@@ -203,6 +205,7 @@ func (v *verifier) merge(p *part) error {
 		return v.badHeader(p.i, p.bad)
 	}
 	v.checkStart(p, first)
+	v.checkTable(p)
 	v.rep.add(p.rep)
 	v.prev, v.expect = p.w, p.w.nextSeq
 	return nil
@@ -243,7 +246,7 @@ func (v *verifier) badHeader(i int, c *CorruptionError) error {
 	}
 	v.rep.problem(Gap{File: s.name, FirstSeq: first, LastSeq: end, Bytes: fi.Size(), Reason: c.Reason})
 	v.rep.Sealed = false
-	v.prev = nil
+	v.prev, v.ordinals = nil, nil
 	return nil
 }
 
@@ -251,6 +254,7 @@ func (v *verifier) badHeader(i int, c *CorruptionError) error {
 func (v *verifier) checkStart(p *part, first bool) {
 	hdr, name := p.hdr, v.segs[p.i].name
 	if hdr.predFlags&predGap != 0 && hdr.predSeq < hdr.baseSeq {
+		v.ordinals = nil
 		v.rep.gap(Gap{File: name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: "declared missing when this copy of a damaged archive was made"})
 	}
 	if v.prev == nil {
@@ -262,7 +266,19 @@ func (v *verifier) checkStart(p *part, first bool) {
 	var c *CorruptionError
 	if errors.As(checkSuccessor(v.prev, hdr, name), &c) {
 		v.rep.problem(Gap{File: c.File, FirstSeq: c.FirstSeq, LastSeq: c.LastSeq, Reason: c.Reason})
+		v.ordinals = nil
 	}
+}
+
+// checkTable checks a segment's stream table against the records of the segments before it, as far as all of them were seen.
+func (v *verifier) checkTable(p *part) {
+	for i, next := range p.table {
+		if bad := v.ordinals.define(uint16(i+1), next); next != unknownOrdinal && bad != "" {
+			v.rep.problem(Gap{File: v.segs[p.i].name, Offset: segmentHeaderLen, FirstSeq: p.hdr.baseSeq, LastSeq: p.hdr.baseSeq - 1, Reason: bad})
+			break
+		}
+	}
+	v.ordinals = p.end
 }
 
 // finish makes the verdict.

@@ -35,6 +35,7 @@ type Writer struct {
 	begun    time.Time         // when
 	streams  []string          // names, by id − 1
 	ids      map[string]uint16 // ids, by name
+	ordinals ordinals          // of all streams
 	header   [blockHeaderLen]byte
 	bufs     [2][]byte // header and frames of the block being written, for WritevAt
 	cuts     []cut     // scratch of AppendFrames
@@ -156,7 +157,7 @@ func (w *Writer) DefineStream(name string) (uint16, error) {
 		return 0, fmt.Errorf("journal: stream %.40q: there are %d streams already, the most an archive can have", name, MaxStream)
 	}
 	id := uint16(len(w.streams) + 1)
-	w.scratch = AppendFrame(w.scratch[:0], Record{Time: time.Now().UnixNano(), Kind: KindStream, Stream: id, Payload: appendStream(nil, name)})
+	w.scratch = AppendFrame(w.scratch[:0], Record{Time: time.Now().UnixNano(), Kind: KindStream, Stream: id, Payload: appendStream(nil, 0, name)})
 	info := newFrameInfo()
 	walkFrames(w.scratch, 0, len(w.scratch), &info)
 	if err := w.writeFrames(w.scratch, &info); err != nil {
@@ -167,17 +168,30 @@ func (w *Writer) DefineStream(name string) (uint16, error) {
 	return id, w.publish()
 }
 
+// StreamOrdinal returns the ordinal that the stream's next record will have: how many of its data records the archive has had, from the
+// stream's definition on, and how many more its loss records speak of. It runs on from open to open and whatever retention removes. 0 for
+// an id that is not defined.
+func (w *Writer) StreamOrdinal(id uint16) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ordinals.of(id)
+}
+
 // Append writes one record and returns its sequence. It copies rec; rec.Seq is ignored, a zero Kind is KindData, a zero Time is now.
-// KindStream and KindClose are the writer's own and refused. A record that does not fit a block is ErrTooLarge. For a control record the
-// sequence is that of the next data record.
+// KindStream and KindClose are the writer's own and refused, so are KindOpen and a loss, clock or mark record whose payload is not one (see
+// Loss, ClockStep, AppendMark). A record that does not fit a block is ErrTooLarge. For a control record the sequence is that of the next
+// data record.
 func (w *Writer) Append(rec Record) (seq uint64, err error) {
 	switch {
-	case rec.Kind == KindStream || rec.Kind == KindClose || rec.Kind > lastKind:
-		return 0, fmt.Errorf("journal: Append: kind %#x is not for callers: 1 to 0x7f, but not %#x or %#x", rec.Kind, KindStream, KindClose)
+	case rec.Kind == KindStream || rec.Kind == KindClose || rec.Kind == KindOpen || rec.Kind > lastKind:
+		return 0, fmt.Errorf("journal: Append: kind %#x is not for callers: 1 to 0x7f, but not %#x, %#x or %#x", rec.Kind, KindStream, KindClose, KindOpen)
 	case rec.Stream > MaxStream:
 		return 0, fmt.Errorf("journal: Append: stream %d is above %d", rec.Stream, MaxStream)
 	case len(rec.Payload) > w.opts.MaxBlock-frameOverhead:
 		return 0, fmt.Errorf("journal: Append: %w: payload of %d bytes, the most is %d", ErrTooLarge, len(rec.Payload), w.opts.MaxBlock-frameOverhead)
+	}
+	if err := checkControl(rec.Kind, rec.Payload); err != nil {
+		return 0, err
 	}
 	if rec.Time == 0 {
 		rec.Time = time.Now().UnixNano()
@@ -300,6 +314,7 @@ func (w *Writer) writeBlock(frames []byte, info *frameInfo, flags uint16) error 
 		return w.failWrite(s, n, err)
 	}
 	s.note(&h, info)
+	w.ordinals.take(frames, info)
 	w.sync.blocks.Add(1)
 	return nil
 }

@@ -59,7 +59,7 @@ func TestAppendFramesRefused(t *testing.T) {
 		{"negative type", frame(16, 0xfffffffe, 8), 1, ErrFrames},
 		{"kind zero", frame(16, 0x100, 8), 1, ErrFrames},
 		{"kind above 0x7f", frame(16, 0x80, 8), 1, ErrFrames},
-		{"a stream definition", AppendFrame(nil, Record{Kind: KindStream, Stream: 9, Payload: appendStream(nil, "x")}), 1, ErrFrames},
+		{"a stream definition", AppendFrame(nil, Record{Kind: KindStream, Stream: 9, Payload: appendStream(nil, 0, "x")}), 1, ErrFrames},
 		{"a close record", AppendFrame(nil, Record{Kind: KindClose, Payload: []byte{1}}), 1, ErrFrames},
 		{"larger than a block", AppendFrame(slices.Clone(good), Record{Payload: make([]byte, minMaxBlock)}), 4, ErrTooLarge},
 	}

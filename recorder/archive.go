@@ -9,6 +9,7 @@ import (
 // archive is what the recorder asks of a *journal.Writer.
 type archive interface {
 	DefineStream(name string) (uint16, error)
+	StreamOrdinal(id uint16) uint64
 	AppendFrames(frames []byte, records int) (firstSeq uint64, err error)
 	NextSeq() uint64
 	WaitDurable(ctx context.Context, seq uint64) error

@@ -44,11 +44,12 @@
 // # Ordinals
 //
 // The records offered to a stream are numbered from 0 on, lost ones included,
-// from the Open of the recorder; the ordinals go on when a producer is closed
-// and another one made. A loss record names the ordinal of the first record it
-// stands for. Who reads a stream and counts records, and adds Records at each
-// loss record, has the ordinal of every record there is, and the exact set of
-// those there are not. Losses between the same two records are grouped by
+// over the life of the archive: the ordinals go on when a producer is closed and
+// another one made, and when the archive is opened again, see
+// journal.Writer.StreamOrdinal. A loss record names the ordinal of the first
+// record it stands for. Who reads a stream and counts records, and adds Records
+// at each loss record, has the ordinal of every record there is, and the exact
+// set of those there are not. Losses between the same two records are grouped by
 // reason. The number in a gap that its source cannot tell is 0, see
 // Producer.Lose.
 //

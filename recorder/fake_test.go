@@ -23,13 +23,14 @@ type fakeArchive struct {
 	sealErr error
 	seal    chan struct{} // if not nil, Close waits until it is closed
 
-	mu      sync.Mutex
-	appends int
-	records []journal.Record
-	streams []string
-	nextSeq uint64
-	closed  bool
-	synced  []uint64 // sequences that WaitDurable was asked for
+	mu       sync.Mutex
+	appends  int
+	records  []journal.Record
+	streams  []string
+	nextSeq  uint64
+	ordinals map[uint16]uint64 // of streams that an earlier writer has left behind
+	closed   bool
+	synced   []uint64 // sequences that WaitDurable was asked for
 }
 
 func (f *fakeArchive) DefineStream(name string) (uint16, error) {
@@ -42,6 +43,19 @@ func (f *fakeArchive) DefineStream(name string) (uint16, error) {
 	}
 	f.streams = append(f.streams, name)
 	return uint16(len(f.streams)), nil
+}
+
+// StreamOrdinal counts the stream's records, and has no losses from before.
+func (f *fakeArchive) StreamOrdinal(id uint16) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.ordinals[id]
+	for _, rec := range f.records {
+		if rec.Stream == id && rec.Kind < journal.KindStream {
+			n++
+		}
+	}
+	return n
 }
 
 func (f *fakeArchive) AppendFrames(frames []byte, records int) (uint64, error) {

@@ -55,7 +55,7 @@ type stream struct {
 
 	late lossBook // losses of lanes that are gone
 
-	ordinal uint64 // the archiver's: of the next record, lost ones counted
+	ordinal uint64 // the archiver's: of the next record, lost ones counted, over the archive's life
 
 	// Under Recorder.mu:
 	lanes     []*lane // open or retired, oldest first; gone ones leave
@@ -124,7 +124,8 @@ func (r *Recorder) Producer(stream string, opts *ProducerOptions) (*Producer, er
 	if err != nil {
 		return nil, fmt.Errorf("recorder: stream %q: %w", stream, err)
 	}
-	if err := r.admit(l, stream, id); err != nil {
+	// If the stream is new to this recorder, nobody else writes to it yet.
+	if err := r.admit(l, stream, id, r.journal.StreamOrdinal(id)); err != nil {
 		return nil, err
 	}
 	return &Producer{
@@ -198,14 +199,14 @@ func (r *Recorder) room(name string, o *ProducerOptions) (retired *lane, err err
 }
 
 // admit puts the lane, for which there is room, among those that the archiver
-// reads.
-func (r *Recorder) admit(l *lane, name string, id uint16) error {
+// reads. ordinal is where the stream goes on if it is new to this recorder.
+func (r *Recorder) admit(l *lane, name string, id uint16, ordinal uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.phase.Load() != running {
 		return r.refusal()
 	}
-	st := r.stream(name, id)
+	st := r.stream(name, id, ordinal)
 	l.stream = st
 	for _, old := range st.lanes {
 		if old.retired.Load() {
@@ -225,13 +226,13 @@ func (r *Recorder) admit(l *lane, name string, id uint16) error {
 }
 
 // stream returns the stream of that id, making it if need be. mu is held.
-func (r *Recorder) stream(name string, id uint16) *stream {
+func (r *Recorder) stream(name string, id uint16, ordinal uint64) *stream {
 	for _, st := range r.streams {
 		if st.id == id {
 			return st
 		}
 	}
-	st := &stream{name: name, id: id}
+	st := &stream{name: name, id: id, ordinal: ordinal}
 	r.streams = append(r.streams, st)
 	return st
 }

@@ -101,7 +101,7 @@ func complete(cmd *cobra.Command, flag string, fn cobra.CompletionFunc) {
 func describeControl(rec journal.Record, at func(ns int64) string) string {
 	switch rec.Kind {
 	case journal.KindStream:
-		name, err := journal.ParseStream(rec.Payload)
+		name, _, err := journal.ParseStream(rec.Payload)
 		if err != nil {
 			return unreadable(rec, err)
 		}
@@ -113,7 +113,11 @@ func describeControl(rec journal.Record, at func(ns int64) string) string {
 		}
 		return describeLoss(loss, at)
 	case journal.KindClock:
-		return "the clock was stepped"
+		step, err := journal.ParseClock(rec.Payload)
+		if err != nil {
+			return unreadable(rec, err)
+		}
+		return fmt.Sprintf("the clock was stepped from %s to %s", at(step.Before), at(step.After))
 	case journal.KindMark:
 		return "mark: " + string(appendPayload(nil, afterVersion(rec.Payload)))
 	case journal.KindClose:
