@@ -12,11 +12,18 @@ type frameInfo struct {
 	lost    uint64 // records that loss records speak of
 	losses  int    // loss records
 	own     int    // records that only the writer itself makes: stream definitions and the close record
-	stream  uint16 // of the first data record
-	mixed   bool   // data records of another stream follow it
+	anyType int32  // bits that some data record's type has
+	allType int32  // bits that all data records' types have
 }
 
-func newFrameInfo() frameInfo { return frameInfo{minTime: noMinTime, maxTime: noMaxTime} }
+func newFrameInfo() frameInfo {
+	return frameInfo{minTime: noMinTime, maxTime: noMaxTime, allType: -1}
+}
+
+// stream returns the stream of the data records; ok is false when there are none, or of more than one stream.
+func (i *frameInfo) stream() (id uint16, ok bool) {
+	return uint16(uint32(i.anyType) >> 16), uint32(i.anyType^i.allType)>>16 == 0
+}
 
 // frameAt returns the length that the frame at off takes with its padding, and its type word. bad says what is wrong with it, empty when
 // nothing is. off must be below len(b) and a multiple of 8.
@@ -78,11 +85,8 @@ func (i *frameInfo) note(frame []byte, typ int32) {
 	i.frames++
 	kind := uint8(typ)
 	if kind < firstControl {
-		stream := uint16(uint32(typ) >> 16)
-		if i.count == 0 {
-			i.stream = stream
-		}
-		i.mixed = i.mixed || stream != i.stream
+		i.anyType |= typ
+		i.allType &= typ
 		i.count++
 		i.bytes += uint64(le.Uint32(frame)) - frameOverhead
 		t := int64(le.Uint64(frame[FrameHeaderLen:]))

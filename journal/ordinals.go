@@ -46,8 +46,8 @@ func (o ordinals) add(id uint16, n uint64) {
 // take counts the records of a block: its checked frames, and what walkFrames found there. Blocks are taken in order. bad says what the
 // first definition that does not fit says, empty when all fit. Frames of one stream, the usual case, cost no look at each.
 func (o *ordinals) take(frames []byte, info *frameInfo) (bad string) {
-	if info.own == 0 && info.losses == 0 && !info.mixed {
-		o.add(info.stream, uint64(info.count))
+	if id, one := info.stream(); one && info.own == 0 && info.losses == 0 {
+		o.add(id, uint64(info.count))
 		return ""
 	}
 	for off := 0; off < len(frames); {

@@ -281,6 +281,33 @@ func TestOrdinalsAtTheEdges(t *testing.T) {
 	}
 }
 
+// Streams that nothing has defined stay unknown beside those that are, whatever is counted.
+func TestOrdinalsUnknownStreams(t *testing.T) {
+	var o ordinals
+	o.define(3, 5)
+	info := newFrameInfo()
+	var frames []byte
+	for _, id := range []uint16{0, 1, 3, 4} {
+		frames = AppendFrame(frames, Record{Stream: id})
+	}
+	if _, bad := walkFrames(frames, 0, len(frames), &info); bad != "" || o.take(frames, &info) != "" {
+		t.Fatal(bad)
+	}
+	if !slices.Equal(o, ordinals{unknownOrdinal, unknownOrdinal, 6}) {
+		t.Errorf("%d", o)
+	}
+	if bad := o.define(1, 7); bad != "" {
+		t.Error(bad)
+	}
+	if bad := o.define(3, 7); bad == "" {
+		t.Error("another ordinal is taken")
+	}
+	none := newFrameInfo()
+	if o.take(nil, &none) != "" || o.of(3) != 7 {
+		t.Errorf("%d", o)
+	}
+}
+
 // Control records that are not what their kind says are refused, and those that only readers make.
 func TestAppendChecksControlRecords(t *testing.T) {
 	w := mustOpen(t, memDir, &Options{FS: vfs.NewMem()})
