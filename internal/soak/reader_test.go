@@ -20,13 +20,14 @@ import (
 type reader struct {
 	*rig
 	name      string
+	choose    *rand.Rand
 	delivered []id
 	err       error
 	want      []byte
 }
 
 func (r *rig) newReader(name string) *reader {
-	d := &reader{rig: r, name: name, want: make([]byte, r.capacity)}
+	d := &reader{rig: r, name: name, choose: r.random(), want: make([]byte, r.capacity)}
 	r.readers = append(r.readers, d)
 	return d
 }
@@ -48,7 +49,7 @@ type passing interface {
 
 // readRing reads in every way there is until the ring is drained.
 func (r *reader) readRing(c ringReader) {
-	rng := r.random()
+	rng := r.choose
 	limit := time.Duration(rng.IntN(500)) * time.Microsecond
 	stalling, _ := c.(passing)
 	for r.err == nil && !c.Drained() {
@@ -162,7 +163,7 @@ func (r *reader) frames(s queue.Span) {
 func (r *reader) receive(rx *channel.Receiver) {
 	defer rx.Close()
 	defer rx.Release() // shows what was read to Stats
-	rng := r.random()
+	rng := r.choose
 	turns := -1
 	if rng.IntN(8) == 0 {
 		turns = rng.IntN(500)
