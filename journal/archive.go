@@ -35,7 +35,7 @@ func (a archive) path(name string) string {
 
 // list returns the segments in order, and the names of files that are no part of an archive.
 func (a archive) list() (segs []segmentFile, foreign []string, err error) {
-	entries, err := a.fs.ReadDir(a.dir)
+	entries, err := a.readDir(a.dir)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -100,7 +100,7 @@ func (a archive) listOthers(segs []segmentFile, foreign []string) ([]segmentFile
 		return nil, nil, err
 	}
 	for _, dir := range dirs[1:] {
-		entries, err := a.fs.ReadDir(dir)
+		entries, err := a.readDir(dir)
 		if err != nil {
 			// Not wrapped: to the caller it is not this archive that is not there.
 			return nil, nil, fmt.Errorf("%s says that segments may be in %s, which cannot be read: %v; bring it back, or remove its line if nothing was written there",

@@ -367,7 +367,8 @@ func (r *Reader) doubt(bad string) (again bool, err error) {
 	if t.verdict == Corrupt {
 		if !r.suspect {
 			r.suspect = true
-			return true, nil
+			_, err := r.relist()
+			return true, err
 		}
 		return false, r.damage(t)
 	}

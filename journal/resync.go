@@ -110,14 +110,14 @@ func (g Gap) corruption() *CorruptionError {
 // enter goes from the end of the current segment, if there is one, to segment j. When that cannot be read, or does not continue the current
 // one, it finds out what exactly is lost. Without Salvage that is the error; with it, reading goes on in the next segment that can be read.
 func (r *Reader) enter(j int) error {
-	err := r.open(j)
+	err := r.openNext(j)
 	var c *CorruptionError
 	if err == nil || !errors.As(err, &c) {
 		return err
 	}
 	gap := Gap{File: c.File, Offset: c.Offset, FirstSeq: c.FirstSeq, Reason: c.Reason}
 	if r.file != nil {
-		gap.FirstSeq = r.w.nextSeq
+		gap.FirstSeq, j = r.w.nextSeq, r.i+1
 	}
 	return r.across(j, gap)
 }
