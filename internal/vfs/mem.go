@@ -87,7 +87,7 @@ func (m *Mem) OpenFile(name string, flag int, _ fs.FileMode) (File, error) {
 	return &memFile{data: f, name: name}, nil
 }
 
-// Rename is FS.Rename, for files.
+// Rename is FS.Rename. A directory takes what is in it along; it replaces only an empty one.
 func (m *Mem) Rename(oldName, newName string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,9 +95,35 @@ func (m *Mem) Rename(oldName, newName string) error {
 	if f == nil {
 		return memError("rename", oldName, fs.ErrNotExist)
 	}
-	delete(m.files, filepath.Clean(oldName))
-	m.files[filepath.Clean(newName)] = f
+	oldName, newName = filepath.Clean(oldName), filepath.Clean(newName)
+	if f.isDir && len(inDir(m.files, newName)) > 0 {
+		return memError("rename", newName, syscall.ENOTEMPTY)
+	}
+	delete(m.files, oldName)
+	m.files[newName] = f
+	if f.isDir {
+		moveDir(m.files, oldName, newName)
+	}
 	return nil
+}
+
+// inDir returns the paths below a directory.
+func inDir[T any](files map[string]T, dir string) (paths []string) {
+	for path := range files {
+		if strings.HasPrefix(path, dir+string(filepath.Separator)) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// moveDir gives what is below a directory the directory's new path.
+func moveDir[T any](files map[string]T, oldName, newName string) {
+	for _, path := range inDir(files, oldName) {
+		f := files[path]
+		delete(files, path)
+		files[newName+path[len(oldName):]] = f
+	}
 }
 
 // Remove is FS.Remove.
@@ -106,6 +132,9 @@ func (m *Mem) Remove(name string) error {
 	defer m.mu.Unlock()
 	if m.lookup(name) == nil {
 		return memError("remove", name, fs.ErrNotExist)
+	}
+	if len(inDir(m.files, filepath.Clean(name))) > 0 {
+		return memError("remove", name, syscall.ENOTEMPTY)
 	}
 	delete(m.files, filepath.Clean(name))
 	return nil

@@ -160,7 +160,7 @@ func (s *Sim) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	return file, nil
 }
 
-// Rename is FS.Rename, for files.
+// Rename is FS.Rename. Of a directory, everything in it must be durable: a crash image has it all under the old name or all under the new one.
 func (s *Sim) Rename(oldName, newName string) error {
 	from, to := filepath.Clean(oldName), filepath.Clean(newName)
 	return s.do(simOp{kind: OpRename, path: to, old: from}, func() error {
@@ -169,6 +169,9 @@ func (s *Sim) Rename(oldName, newName string) error {
 		}
 		s.inodes[to] = s.inodes[from]
 		delete(s.inodes, from)
+		if s.inodes[to] == simDir {
+			moveDir(s.inodes, from, to)
+		}
 		return nil
 	})
 }

@@ -86,6 +86,9 @@ func (d *Disk) change(op simOp) {
 		op.ino = d.links[op.old]
 		delete(d.links, op.old)
 		d.links[op.path] = op.ino
+		if op.ino == simDir {
+			moveDir(d.links, op.old, op.path)
+		}
 	case OpRemove:
 		op.ino = d.links[op.path]
 		d.discard(op.path)
@@ -166,6 +169,9 @@ func (s *simState) link(op simOp) {
 			delete(s.entries, op.old)
 		}
 		s.entries[op.path] = op.ino
+		if op.ino == simDir {
+			moveDir(s.entries, op.old, op.path)
+		}
 	case OpRemove:
 		if s.entries[op.path] == op.ino {
 			delete(s.entries, op.path)

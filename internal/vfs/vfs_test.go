@@ -212,3 +212,57 @@ func TestWritevAtDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A directory takes what is in it along, in Mem, in Sim and in what a power cut leaves.
+func TestRenameDirectory(t *testing.T) {
+	sim := NewSim()
+	disk := t.TempDir()
+	for _, test := range []struct {
+		name, dir string
+		fs        FS
+	}{{"Mem", "", NewMem()}, {"Sim", "", sim}, {"OS", disk, OS}} {
+		t.Run(test.name, func(t *testing.T) {
+			fsys, in := test.fs, func(p ...string) string { return filepath.Join(append([]string{test.dir, "top"}, p...)...) }
+			must := func(err error) {
+				t.Helper()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			must(fsys.MkdirAll(in("a"), 0o700))
+			must(fsys.MkdirAll(in("b"), 0o700))
+			for _, name := range []string{"a", "b"} {
+				f, err := fsys.OpenFile(in(name, "f"), os.O_RDWR|os.O_CREATE, 0o600)
+				must(err)
+				_, err = f.WriteAt([]byte(name), 0)
+				must(err)
+				must(f.Sync())
+				must(f.Close())
+				must(fsys.SyncDir(in(name)))
+			}
+			must(fsys.SyncDir(in()))
+			if err := fsys.Rename(in("a"), in("b")); err == nil {
+				t.Error("a directory with a file in it was replaced")
+			}
+			if err := fsys.Remove(in("a")); err == nil {
+				t.Error("a directory with a file in it was removed")
+			}
+			must(fsys.Rename(in("a"), in("c")))
+			if _, err := fsys.Stat(in("c", "f")); err != nil {
+				t.Error(err)
+			}
+			if _, err := fsys.Stat(in("a", "f")); err == nil {
+				t.Error("the file is still under the old name")
+			}
+		})
+	}
+	for model, want := range map[Model]string{CrashDrop: "a", CrashKeep: "c"} {
+		img := sim.Crash(Crash{After: sim.Total(), Model: model})
+		for _, dir := range []string{"a", "c"} {
+			b, err := img.ReadFile(filepath.Join("top", dir, "f"))
+			if there := err == nil && string(b) == "a"; there != (dir == want) {
+				t.Errorf("%s: %s/f is there: %v", model, dir, there)
+			}
+		}
+	}
+}
