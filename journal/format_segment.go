@@ -45,6 +45,7 @@ type segmentHeader struct {
 	predFlags uint32
 	origLen   uint64 // featRewritten: offset where the data ended as it was written; its end is at log position basePos + origLen
 	origHcrc  uint32 // featRewritten: header checksum of the last block as it was written, which the successor's predHcrc repeats
+	maxBefore int64  // latest data record of all segments before this one; noMaxTime when there is none
 	crc       uint32 // of the page; set by encode and decode
 }
 
@@ -55,11 +56,11 @@ type segmentHeader struct {
 //	│ magic  │major│minor│ hdr  │ uuid │number │epoch │base seq│base pos│created │reserved│salt │
 //	│\x89LBJ…│ u16 │ u16 │4096  │ 16 B │ u64   │ u64  │ u64    │ u64    │ns i64  │ zero   │ u64 │
 //	└────────┴─────┴─────┴──────┴──────┴───────┴──────┴────────┴────────┴────────┴────────┴─────┘
-//	88     92      96     100    104    108    112     120     128    132    136      144   188    192  4092 4096
-//	┌──────┬───────┬──────┬──────┬──────┬──────┬───────┬───────┬──────┬──────┬────────┬─────┬──────┬────┬────┐
-//	│frame │ block │ max  │window│incom-│compat│pred   │pred   │pred  │pred  │original│resrv│orig. │zero│CRC │
-//	│format│ align │ block│ u32  │ pat  │ u32  │end pos│end seq│ hcrc │flags │len u64 │zero │ hcrc │    │32C │
-//	└──────┴───────┴──────┴──────┴──────┴──────┴───────┴───────┴──────┴──────┴────────┴─────┴──────┴────┴────┘
+//	88     92      96     100    104    108    112     120     128    132    136      144   188    192       200  4092 4096
+//	┌──────┬───────┬──────┬──────┬──────┬──────┬───────┬───────┬──────┬──────┬────────┬─────┬──────┬─────────┬────┬────┐
+//	│frame │ block │ max  │window│incom-│compat│pred   │pred   │pred  │pred  │original│resrv│orig. │max time │zero│CRC │
+//	│format│ align │ block│ u32  │ pat  │ u32  │end pos│end seq│ hcrc │flags │len u64 │zero │ hcrc │before   │    │32C │
+//	└──────┴───────┴──────┴──────┴──────┴──────┴───────┴───────┴──────┴──────┴────────┴─────┴──────┴─────────┴────┴────┘
 func (h *segmentHeader) encode(page []byte) {
 	clear(page[:segmentHeaderLen])
 	copy(page, segmentMagic[:])
@@ -79,6 +80,7 @@ func (h *segmentHeader) encode(page []byte) {
 	le.PutUint32(page[132:], h.predFlags)
 	le.PutUint64(page[136:], h.origLen)
 	le.PutUint32(page[188:], h.origHcrc)
+	le.PutUint64(page[192:], uint64(h.maxBefore))
 	h.crc = crcOf(page[:segmentHeaderLen-4])
 	le.PutUint32(page[segmentHeaderLen-4:], h.crc)
 }
@@ -111,7 +113,7 @@ func decodeSegmentHeader(page []byte) (segmentHeader, error) {
 	h.maxBlock, h.window, h.features = le.Uint32(page[96:]), le.Uint32(page[100:]), le.Uint32(page[104:])
 	h.predPos, h.predSeq = u64(112), u64(120)
 	h.predHcrc, h.predFlags = le.Uint32(page[128:]), le.Uint32(page[132:])
-	h.origLen, h.origHcrc = u64(136), le.Uint32(page[188:])
+	h.origLen, h.origHcrc, h.maxBefore = u64(136), le.Uint32(page[188:]), int64(u64(192))
 	return h, h.check()
 }
 

@@ -133,7 +133,7 @@ func TestClockAndMarkPayloadBytes(t *testing.T) {
 var testHeader = segmentHeader{
 	uuid: [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, number: 2, epoch: 3, baseSeq: 4, basePos: 5000,
 	created: 6, salt: 0x1122334455667788, maxBlock: 1 << 20, window: 0,
-	predPos: 5000, predSeq: 4, predHcrc: 0xaabbccdd, predFlags: predSealed,
+	predPos: 5000, predSeq: 4, predHcrc: 0xaabbccdd, predFlags: predSealed, maxBefore: noMaxTime,
 }
 
 func TestSegmentHeaderBytes(t *testing.T) {
@@ -146,7 +146,10 @@ func TestSegmentHeaderBytes(t *testing.T) {
 	if !bytes.Equal(page[:len(want)], want) {
 		t.Errorf("header is\n% x, want\n% x", page[:len(want)], want)
 	}
-	if !bytes.Equal(page[len(want):4092], make([]byte, 4092-len(want))) {
+	want = append(want, make([]byte, 56)...)
+	want = le.AppendUint64(want, 1<<63)
+	want = append(want, make([]byte, 4092-200)...)
+	if !bytes.Equal(page[:4092], want) {
 		t.Error("the rest of the page is not zero")
 	}
 	if le.Uint32(page[4092:]) != crcOf(page[:4092]) {
@@ -161,15 +164,15 @@ func TestSegmentHeaderBytes(t *testing.T) {
 func TestRewrittenHeaderBytes(t *testing.T) {
 	page := bytes.Repeat([]byte{0xee}, segmentHeaderLen)
 	h := testHeader
-	h.features, h.origLen, h.origHcrc = featRewritten, 0x0102030405060708, 0x0a0b0c0d
+	h.features, h.origLen, h.origHcrc, h.maxBefore = featRewritten, 0x0102030405060708, 0x0a0b0c0d, 0x1112131415161718
 	h.predFlags, h.predSeq = predPoisoned|predGap, 3
 	h.encode(page)
 	want := unhex(t, "01000000 00000000 8813000000000000 0300000000000000 ddccbbaa 30000000 0807060504030201")
 	if !bytes.Equal(page[104:144], want) {
 		t.Errorf("bytes 104 to 143 are % x, want % x", page[104:144], want)
 	}
-	if !bytes.Equal(page[144:192], append(make([]byte, 44), 0x0d, 0x0c, 0x0b, 0x0a)) {
-		t.Errorf("bytes 144 to 191 are % x", page[144:192])
+	if !bytes.Equal(page[144:200], append(make([]byte, 44), unhex(t, "0d0c0b0a 1817161514131211")...)) {
+		t.Errorf("bytes 144 to 199 are % x", page[144:200])
 	}
 	h.origLen = 0x0000002030405068
 	h.encode(page)

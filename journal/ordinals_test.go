@@ -178,6 +178,42 @@ func TestVerifyChecksOrdinals(t *testing.T) {
 	}
 }
 
+// A header that makes a seek by time go past records is found.
+func TestVerifyChecksMaxBefore(t *testing.T) {
+	mem := vfs.NewMem()
+	w := mustOpen(t, memDir, &Options{FS: mem})
+	fill(t, w, 40, 8)
+	mustClose(t, w)
+	w = mustOpen(t, memDir, &Options{FS: mem})
+	if got := w.seg.hdr.maxBefore; got != timeOf(38) { // 39 steps back
+		t.Errorf("the second segment's maxBefore is %d, want %d", got, timeOf(38))
+	}
+	if _, err := w.Append(Record{Time: 5}); err != nil { // the clock is stepped back
+		t.Fatal(err)
+	}
+	w.forceRotate(t)
+	if got := w.seg.hdr.maxBefore; got != timeOf(38) {
+		t.Errorf("the third segment's maxBefore is %d, want %d", got, timeOf(38))
+	}
+	mustClose(t, w)
+	if rep, err := Verify(memDir, &VerifyOptions{FS: mem}); err != nil || rep.Verdict != Clean {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	name := filepath.Join(memDir, segmentNames(t, mem)[1])
+	page := mustRead(t, mem, name)
+	hdr, err := decodeSegmentHeader(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hdr.maxBefore--
+	hdr.encode(page)
+	mustWrite(t, mem, name, page)
+	rep, err := Verify(memDir, &VerifyOptions{FS: mem})
+	if err != nil || rep.Verdict != Corrupt || !strings.Contains(rep.Problems[0].Reason, "latest record before") {
+		t.Errorf("%+v, %v", rep, err)
+	}
+}
+
 // Behind damage nothing is known, and nothing is said, until the next table.
 func TestVerifyOrdinalsBehindDamage(t *testing.T) {
 	mem := vfs.NewMem()

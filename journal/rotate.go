@@ -43,9 +43,9 @@ func (w *Writer) start() error {
 
 // firstSegment begins the first segment of this open: written, synced, renamed, and its directory synced, before anything is put into it.
 func (w *Writer) firstSegment(r *recovery) error {
-	hdr := segmentHeader{number: 1, predFlags: predFirst}
+	hdr := segmentHeader{number: 1, predFlags: predFirst, maxBefore: noMaxTime}
 	if last := r.last; last != nil {
-		hdr = segmentHeader{number: last.hdr.number + 1, basePos: last.pos(), baseSeq: last.nextSeq, predHcrc: last.lastHcrc, predFlags: predSealed}
+		hdr = segmentHeader{number: last.hdr.number + 1, basePos: last.pos(), baseSeq: last.nextSeq, predHcrc: last.lastHcrc, predFlags: predSealed, maxBefore: last.maxSoFar()}
 		if r.found.Verdict == Torn {
 			hdr.predFlags |= predTorn
 		}
@@ -276,7 +276,7 @@ func (w *Writer) rotate(next *nextSegment) error {
 		return errors.Join(err, next.file.Close())
 	}
 	hdr := segmentHeader{
-		number: old.hdr.number + 1, basePos: old.pos(), baseSeq: old.nextSeq, predHcrc: old.lastHcrc, predFlags: predNotSynced,
+		number: old.hdr.number + 1, basePos: old.pos(), baseSeq: old.nextSeq, predHcrc: old.lastHcrc, predFlags: predNotSynced, maxBefore: old.maxSoFar(),
 	}
 	seg, err := w.fillNext(next, hdr)
 	if err != nil {

@@ -39,6 +39,9 @@ func newSegment(f vfs.File, name string, hdr segmentHeader) *segment {
 // pos returns the log position of the end of the data.
 func (s *segment) pos() uint64 { return s.hdr.basePos + uint64(s.off) }
 
+// maxSoFar returns the time of the latest data record of the archive up to the end of the data; noMaxTime when there is none.
+func (s *segment) maxSoFar() int64 { return max(s.hdr.maxBefore, s.maxTime) }
+
 // records returns the number of data records.
 func (s *segment) records() uint64 { return s.nextSeq - s.hdr.baseSeq }
 

@@ -267,6 +267,11 @@ func (v *verifier) checkStart(p *part, first bool) {
 	if errors.As(checkSuccessor(v.prev, hdr, name), &c) {
 		v.rep.problem(Gap{File: c.File, FirstSeq: c.FirstSeq, LastSeq: c.LastSeq, Reason: c.Reason})
 		v.ordinals = nil
+	} else if m := max(v.prev.hdr.maxBefore, v.prev.maxTime); hdr.maxBefore < m {
+		v.rep.problem(Gap{
+			File: name, FirstSeq: hdr.baseSeq, LastSeq: hdr.baseSeq - 1,
+			Reason: fmt.Sprintf("segment header says that the latest record before it has time %d, there is one with %d", hdr.maxBefore, m),
+		})
 	}
 }
 
