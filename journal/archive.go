@@ -33,7 +33,8 @@ func (a archive) path(name string) string {
 	return filepath.Join(a.dir, name)
 }
 
-// list returns the segments in order, and the names of files that are no part of an archive.
+// list returns the segments in order, and the names of files that are no part of an archive. Segments that TRIM says were removed are left
+// out.
 func (a archive) list() (segs []segmentFile, foreign []string, err error) {
 	entries, err := a.readDir(a.dir)
 	if err != nil {
@@ -49,6 +50,9 @@ func (a archive) list() (segs []segmentFile, foreign []string, err error) {
 		}
 		return compareUint(x.epoch, y.epoch)
 	})
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == trimName }) {
+		segs = a.withoutTrimmed(segs)
+	}
 	return a.dropDead(segs), foreign, nil
 }
 
@@ -81,7 +85,7 @@ func compareUint(x, y uint64) int {
 // ownName reports whether a file that is no segment belongs to an archive all the same.
 func ownName(name string) bool {
 	switch name {
-	case headName, lockName, nextName, takeoverName, reserveName, failoverName, failoverName + ".tmp", "cursors":
+	case headName, lockName, nextName, takeoverName, reserveName, failoverName, failoverName + tmpExt, cursorsName, trimName, trimName + tmpExt:
 		return true
 	}
 	if stem := name[:max(0, len(name)-len(tornExt))]; stem+tornExt == name {

@@ -19,6 +19,8 @@ var (
 	ErrTooLarge = errors.New("record larger than a block")
 	// ErrFrames says that AppendFrames was given bytes that are not whole frames.
 	ErrFrames = errors.New("malformed frames")
+	// ErrHeld says that retention or Trim has kept more than its limits allow, because a cursor or a hold still wants it.
+	ErrHeld = errors.New("kept for a cursor")
 )
 
 // CorruptionError says that bytes which were promised as durable, or which later data builds on, are missing or damaged.

@@ -53,6 +53,9 @@ type Options struct {
 	SegmentAge  time.Duration // age after which a new segment is begun with the next append; default 0 = never
 	MaxBlock    int           // most bytes of frames in one block, so also the longest frame; default 1 MiB, 4 KiB to 64 MiB, a multiple of 8
 
+	Retention Retention // how much to keep; default everything. Enforced in the background, at Open and when a segment has been finished
+	Compress  bool      // compress finished segments with zstd, in the background; default false
+
 	FS vfs.FS // default: the operating system's
 }
 
@@ -96,7 +99,7 @@ func (o *Options) withDefaults() (Options, error) {
 	case c.MaxBlock < minMaxBlock || c.MaxBlock > maxMaxBlock || c.MaxBlock%8 != 0:
 		return c, fmt.Errorf("journal: Options.MaxBlock is %d bytes: must be a multiple of 8 from %d to %d", c.MaxBlock, minMaxBlock, maxMaxBlock)
 	}
-	return c, nil
+	return c, c.Retention.check("Options.Retention")
 }
 
 func setDefault[T comparable](p *T, v T) {

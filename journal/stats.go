@@ -28,6 +28,10 @@ type Stats struct {
 	LagBytes   uint64        // bytes written and not yet durable
 	Lag        time.Duration // age of the oldest write that is not yet durable; 0 when all is
 
+	Trimmed    uint64 // segments that Retention has removed
+	Compressed uint64 // segments that were compressed
+	KeepErr    error  // what keeps Retention or Compress from their work at the moment, ErrHeld for a cursor; recording goes on all the same
+
 	Err error // the write or sync error that stopped the writer, nil when it runs
 }
 

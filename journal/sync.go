@@ -240,6 +240,7 @@ func (w *Writer) syncOnce() {
 	})
 	if fresh {
 		w.askForNext()
+		w.askKeeper()
 	}
 }
 
@@ -395,5 +396,6 @@ func (w *Writer) Stats() Stats {
 	if !since.IsZero() && st.LagBytes > 0 {
 		st.Lag = time.Since(since)
 	}
+	w.keepStats(&st)
 	return st
 }

@@ -50,6 +50,7 @@ type Writer struct {
 
 	durablePos atomic.Uint64 // log position known to be durable; written by the syncer only, after the sync
 	sync       syncState
+	keep       keeper
 
 	stepped  bool          // there is no syncer and no preparer: see step.go
 	quit     chan struct{} // closed to end the preparer and the syncer
@@ -76,6 +77,7 @@ func Open(dir string, opts *Options) (*Writer, error) {
 	w.done.Add(2)
 	go w.syncLoop()
 	go w.prepareLoop()
+	w.startKeeper()
 	return w, nil
 }
 
@@ -93,6 +95,7 @@ func open(dir string, opts *Options) (*Writer, error) {
 	w := &Writer{
 		a: a, opts: o, lock: lock, ids: make(map[string]uint16),
 		quit: make(chan struct{}), prepare: make(chan struct{}, 1),
+		keep: keeper{ask: make(chan struct{}, 1)},
 	}
 	if err := w.start(); err != nil {
 		return nil, errors.Join(err, lock.Close())
