@@ -32,7 +32,7 @@ var mutants = []mutant{
 		old: "	head := r.head.load()\n	r.headCache.store(head)\n	return r.room(head, to)", new: "	return false"},
 	{name: "room compared without a sign", file: "queue/ring.go", old: "int64(to-head) <= int64(r.capacity-reserved)", new: "to-head <= r.capacity-reserved", explore: "ExploreMPSCNoSpuriousFullOnAStaleTail"},
 	{name: "commit stores over an abandoned claim", file: "queue/claim.go",
-		old: "	return r.mem.settle(c.id, r.markOf(c), c.hdr)\n", new: "	r.mem.publish(c.id, c.hdr)\n	return true\n"},
+		old: "	if !r.mem.settle(c.id, r.markOf(c), c.hdr) {\n", new: "	if r.mem.publish(c.id, c.hdr); false {\n"},
 	{name: "a settled shared claim settles again", file: "queue/slot.go",
 		old: "{ return p.open.advance(pos|openBit, 0) }", new: "{ return p.open.load() == pos|openBit }"},
 	{name: "rest of a short commit not a skip", file: "queue/claim.go", old: "		r.mem.publish(c.id+h.stride(), makeSkip(rest))\n", new: ""},
@@ -40,7 +40,7 @@ var mutants = []mutant{
 		old: "	if !r.mem.settle(c.id, r.markOf(c), settlingMark(r.lap(c.id))) {", new: "	if !r.mem.settle(c.id, r.markOf(c), h) {", explore: "ExploreMPSCClaims"},
 	{name: "abort publishes the record", file: "queue/claim.go", old: "r.mem.settle(c.id, r.markOf(c), makeSkip(c.hdr.stride()))", new: "r.mem.settle(c.id, r.markOf(c), c.hdr)"},
 	{name: "a passed write is lost", file: "queue/shared.go",
-		old: "		// The consumer has passed the claim as stalled, or the ring is closed:", new: "		return nil\n		//", explore: "ExploreMPSCPassStalled"},
+		old: "		// The consumer has passed the claim as stalled, or the ring is closed:", new: "		if r != nil {\n			return nil\n		}\n		//", explore: "ExploreMPSCPassStalled"},
 
 	// Consumer
 	{name: "consumed memory not zeroed", file: "queue/consumer.go", old: "		r.mem.zero(c.head, c.released) //", new: "		//"},
@@ -55,7 +55,7 @@ var mutants = []mutant{
 	{name: "ReleaseTo beyond what was read", file: "queue/consumer.go", old: "|| int64(c.pos-pos) < 0 || pos%headerLen != 0 {", new: "|| pos%headerLen != 0 {"},
 	{name: "drained while records are there", file: "queue/consumer.go", old: "return ok && end == c.pos && c.next == nil", new: "return ok && end != 1 && c.next == nil"},
 	{name: "a panic in Drain repeats its record", file: "queue/consumer.go", old: "	defer c.Release()\n", new: "	defer c.show()\n"},
-	{name: "an abandoned claim's memory is zeroed", file: "queue/consumer.go", old: "	c.keep = true\n	if c.ring.mem.settle(", new: "	if c.ring.mem.settle("},
+	{name: "an abandoned claim's memory is zeroed", file: "queue/consumer.go", old: "	c.keep = true\n	if !c.ring.mem.settle(", new: "	if !c.ring.mem.settle("},
 
 	// Stalled claims
 	{name: "retired ring takes claims", file: "queue/stalled.go", old: "	old := r.tail.close()\n", new: "	old := r.tail.load()\n", explore: "ExploreMPSCPassStalled"},
@@ -64,7 +64,22 @@ var mutants = []mutant{
 	{name: "Close overtaken by a retirement", file: "queue/stalled.go", old: "	if old&closedBit != 0 {", new: "	if false {", explore: "ExploreMPSCPassStalled"},
 	{name: "retired ring left before its end", file: "queue/consumer.go", old: "	if c.next != nil && c.pos == c.end {", new: "	if c.next != nil {"},
 	{name: "limit of the age ignored", file: "queue/stalled.go", old: "	if !ok || s.Age < limit {", new: "	if !ok || s.Age < 0 {"},
-	{name: "retired rings without bound", file: "queue/stalled.go", old: "	if len(c.retired) == maxRetired {", new: "	if false {"},
+	{name: "retired rings without bound", file: "queue/stalled.go", old: "	if awaited(c.retired) == maxRetired {", new: "	if false {"},
+	{name: "a buffer counts though its owner has come back", file: "queue/stalled.go", old: "if r := p.ring.Value(); r == nil || r.held() {", new: "if r := p.ring.Value(); r == nil || r != nil {"},
+	{name: "a buffer is free while its owner is away", file: "queue/stalled.go", old: "if r := p.ring.Value(); r == nil || r.held() {", new: "if r := p.ring.Value(); r == nil {"},
+	{name: "a claim that no slot holds is taken for settled", file: "queue/consumer.go", old: "		c.ring.stray = true\n", new: "		c.ring.stray = false\n"},
+
+	// Clones
+	{name: "a claim counts for the handle that had its slot", file: "queue/slot.go", old: "			if s.own.Load() != own {", new: "			if s.own.Load() == own {"},
+	{name: "a handle is looked up when the slot is free", file: "queue/claim.go",
+		old: "	own := c.p.own.Load() // while the slot is the claim's\n	if !c.p.drop(c.id) {\n		c.panicDead(\"CommitN\")\n	}\n",
+		new: "	if !c.p.drop(c.id) {\n		c.panicDead(\"CommitN\")\n	}\n	own := c.p.own.Load()\n", explore: "ExploreClones"},
+	{name: "a claim found passed is not counted", file: "queue/claim.go",
+		old: "		own.passed()\n		return false\n	}\n	own.committed(c.hdr.payload())\n", new: "		return false\n	}\n	own.committed(c.hdr.payload())\n"},
+	{name: "an abort that came too late counts as one in time", file: "queue/claim.go", old: "		own.passed()\n		return\n", new: "		own.aborted()\n		return\n"},
+	{name: "a clone's refusals are the ring's alone", file: "queue/shared.go", old: "				own.refused()\n", new: ""},
+	{name: "a clone's refusals are not the ring's", file: "queue/shared.go", old: "				r.stats.full.Add(1)\n				own.refused()\n", new: "				if own == nil {\n					r.stats.full.Add(1)\n				}\n				own.refused()\n"},
+	{name: "a clone of a clone counts for both", file: "queue/shared.go", old: "	return &SharedProducer{home: p.home, own: new(account)}", new: "	if p.own != nil {\n		return p\n	}\n	return &SharedProducer{home: p.home, own: new(account)}"},
 
 	// Fan-in
 	{name: "a lane goes with records in it", file: "queue/fanin_read.go",
@@ -151,6 +166,8 @@ var mutants = []mutant{
 	{name: "commit does not wake", file: "channel/claim.go", old: "	ok := c.claim.Commit()\n	c.core.wake()\n", new: "	ok := c.claim.Commit()\n"},
 	{name: "abort does not wake", file: "channel/claim.go", old: "	c.claim.Abort()\n	c.core.wake() //", new: "	c.claim.Abort()\n	//"},
 	{name: "close does not wake", file: "channel/shared.go", old: "		s.ring.Close()\n		s.core.wake()\n", new: "		s.ring.Close()\n"},
+	{name: "a claim on a level closed meanwhile does not wake", file: "channel/shared.go", old: "	if s.core.levels && s.handles.Load() == 0 {", new: "	if s.core.levels && s.handles.Load() < 0 {", explore: "ExploreLevelClosed"},
+	{name: "a sender's clone counts for all", file: "channel/shared.go", old: "ring: s.ring.Clone(), core", new: "ring: s.ring, core"},
 	{name: "a full ring does not wake", file: "channel/sender.go", old: "	case errors.Is(err, queue.ErrFull):\n		c.wake()\n", new: "	case errors.Is(err, queue.ErrFull):\n"},
 	{name: "no last look at the deadline", file: "channel/receiver.go",
 		old: "			if over, err := r.look(); over {\n				return err\n			}\n			return os.ErrDeadlineExceeded", new: "			return os.ErrDeadlineExceeded"},
