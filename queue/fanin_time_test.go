@@ -677,6 +677,7 @@ func TestFanInByTimeProperties(t *testing.T) {
 			for _, wild := range []bool{false, true} {
 				for _, capacity := range []int{64, 512, 1 << 14} {
 					t.Run(fmt.Sprintf("seed %d/grace %d/wild %v/%d", seed, grace, wild, capacity), func(t *testing.T) {
+						replay(t, "queue.fanin", seed)
 						rnd := rand.New(rand.NewPCG(seed, uint64(capacity)))
 						f, clock := newFakeFanIn(t, capacity, starts[rnd.IntN(len(starts))].pos, grace)
 						m := &timeProperty{t: t, rnd: rnd, f: f, clock: clock, grace: grace, wild: wild}

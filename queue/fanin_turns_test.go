@@ -18,6 +18,7 @@ func TestFanInTurnsProperty(t *testing.T) {
 	for _, seed := range seeds {
 		for _, capacity := range []int{64, 256, 4096} {
 			t.Run(fmt.Sprintf("seed %d/%d", seed, capacity), func(t *testing.T) {
+				replay(t, "queue.fanin", seed)
 				rnd := rand.New(rand.NewPCG(seed, uint64(capacity)))
 				f := must(newFanIn(capacity, starts[rnd.IntN(len(starts))].pos))
 				m := &turns{t: t, rnd: rnd, f: f, capacity: capacity, lanes: map[uint64]*turnsLane{}}

@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -70,6 +71,16 @@ func newRingAt(t testing.TB, shared bool, capacity int, start uint64) (writer, *
 		t.Fatal(err)
 	}
 	return w, c
+}
+
+// replay has a failure of t say how to run it again.
+func replay(t *testing.T, flag string, seed uint64) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			name := strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^")
+			t.Logf("seed %d; replay: go test ./queue -run '^%s$' -%s=%d", seed, name, flag, seed)
+		}
+	})
 }
 
 func isShared(w writer) bool { _, ok := w.(*SharedProducer); return ok }

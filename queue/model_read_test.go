@@ -240,12 +240,8 @@ func TestModel(t *testing.T) {
 		for _, capacity := range []int{64, 128, 256, 1024, 4096, 1 << 16} {
 			for _, start := range starts {
 				for _, seed := range seeds {
-					t.Run(fmt.Sprintf("%s/%d/from %s", kind, capacity, start.name), func(t *testing.T) {
-						defer func() {
-							if t.Failed() {
-								t.Logf("replay with -queue.seed=%d and the same -run", seed)
-							}
-						}()
+					t.Run(fmt.Sprintf("%s/%d/from %s/seed %d", kind, capacity, start.name, seed), func(t *testing.T) {
+						replay(t, "queue.seed", seed)
 						ch := &randomChooser{Rand: rand.New(rand.NewPCG(seed, uint64(capacity))), left: steps}
 						newModel(t, ch, kind, capacity, start.pos).run()
 					})
