@@ -62,8 +62,8 @@ type Options struct {
 	// Reopen opens the journal for a pass after the first, where that one began. Run closes what it returns. An error ends the replay.
 	Reopen func() (*journal.Reader, error)
 
-	// Filter says which data records to replay; the others take no part in the schedule. It sees times as recorded. It must not keep the
-	// payload. Default nil = all.
+	// Filter says which records to replay, control records among them; the others take no part in the schedule. It sees times as recorded.
+	// It must not keep the payload. Default nil = all.
 	Filter func(rec journal.Record) bool
 
 	// LastSeq ends a pass after the record with this sequence. Default 0 = at the end of the journal. (To replay only the record with

@@ -112,11 +112,13 @@ func (p *player) pass(ctx context.Context, src source) error {
 		if p.past(rec) {
 			return nil
 		}
-		if rec.Kind >= firstControl {
+		switch {
+		case p.opts.Filter != nil && !p.opts.Filter(rec):
+		case rec.Kind >= firstControl:
 			p.report.Control++
 			rec.Time = p.shifted(rec.Time)
 			err = p.sink(rec)
-		} else if p.opts.Filter == nil || p.opts.Filter(rec) {
+		default:
 			err = p.take(ctx, rec)
 		}
 		if err != nil {

@@ -53,7 +53,7 @@ type pass struct {
 	*archive
 	sel     *selection
 	printer printer
-	out     *cli.Output
+	out     output
 	limit   uint64 // data records to print; 0 = all
 	defined map[uint16]string
 }
