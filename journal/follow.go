@@ -32,6 +32,8 @@ type view struct {
 // finish returns the offset where the segment's data ends for good, if that is known.
 func (v *view) finish(basePos uint64) (end int64, known bool) {
 	switch {
+	case v.sealed && v.trailer.flags&sealLoss != 0: // before what the successor says
+		return int64(v.trailer.dataEnd), true
 	case v.succ != nil:
 		return int64(v.succ.predPos - basePos), true
 	case v.sealed:
@@ -81,6 +83,8 @@ func checkSuccessor(w *walker, hdr segmentHeader, name string) error {
 		reason = fmt.Sprintf("segment has number %d after %d", hdr.number, w.hdr.number)
 	case hdr.epoch < w.hdr.epoch:
 		reason = fmt.Sprintf("segment has epoch %d after %d", hdr.epoch, w.hdr.epoch)
+	case w.lossy && hdr.predFlags&predNotSynced != 0 && hdr.predPos >= w.pos() && hdr.predSeq >= w.nextSeq:
+		return nil
 	case hdr.predPos != w.pos() || hdr.predSeq != w.nextSeq:
 		reason = fmt.Sprintf("segment says that the one before it ends at position %d with sequence %d, it ends at %d with %d",
 			hdr.predPos, hdr.predSeq, w.pos(), w.nextSeq)
@@ -288,7 +292,10 @@ func (r *Reader) atGap(bad string) (again bool, err error) {
 		return true, nil
 	}
 	if end, finished := v.finish(r.w.hdr.basePos); finished && bad == atEnd && v.end >= end {
-		return r.leave(end)
+		if v.sealed || r.w.off >= end {
+			return r.leave(end)
+		}
+		return r.doubt("blocks are missing at the end")
 	}
 	if bad == atEnd && v.end < v.size {
 		return false, r.rest() // bounded: by HEAD, by durability, by where the archive ended at open
@@ -309,11 +316,26 @@ func (r *Reader) leave(end int64) (again bool, err error) {
 	v := &r.view
 	w := &r.w
 	t := &v.trailer
+	if v.sealed && t.flags&sealLoss != 0 && w.off > end && r.i+1 < len(r.segs) {
+		return r.passLoss() // a follower that has read what a power cut then took
+	}
 	if w.off != end || v.sealed && (t.nextSeq > w.nextSeq || w.chained && (t.nextSeq != w.nextSeq || t.lastHcrc != w.prevHcrc)) {
 		return false, r.misfit(end)
 	}
 	if r.stop > 0 && w.pos() >= r.stop {
 		return false, io.EOF
+	}
+	if r.i+1 < len(r.segs) && v.sealed && t.flags&sealLoss != 0 {
+		return r.passLoss()
+	}
+	if v.succ == nil && r.i+2 == len(r.segs) {
+		torn, err := r.a.tornCreate(r.segs, r.i+1, w.hdr.uuid, w.pos())
+		if err != nil {
+			return false, err
+		}
+		if torn != nil {
+			return false, r.endTorn(torn)
+		}
 	}
 	if r.i+1 < len(r.segs) {
 		return true, r.enter(r.i + 1)
@@ -330,6 +352,23 @@ func (r *Reader) leave(end int64) (again bool, err error) {
 		return false, &GapError{Gap: gap}
 	}
 	return false, r.rest()
+}
+
+// passLoss goes to the next segment over what a power cut took between it and the current one. It says so once, if records are missing.
+func (r *Reader) passLoss() (again bool, err error) {
+	w := &r.w
+	w.lossy = true
+	gap := lossGap(r.segs[r.i].name, w, r.segs[r.i+1].baseSeq)
+	if !r.view.sealed {
+		gap.Bytes = max(0, r.view.size-w.off)
+	}
+	if err := r.enter(r.i + 1); err != nil {
+		return false, err
+	}
+	if n, _ := gap.Lost(); n == 0 {
+		return true, nil
+	}
+	return false, &GapError{Gap: gap}
 }
 
 // misfit is the error for a segment whose blocks are whole and do not end where its footer or its successor says.
@@ -373,13 +412,24 @@ func (r *Reader) doubt(bad string) (again bool, err error) {
 		return false, r.damage(t)
 	}
 	r.judged = v.size
-	if r.opts.Follow || r.a.writing() {
+	switch {
+	case r.opts.Follow || r.a.writing():
 		return false, r.rest()
-	}
-	if t.size > t.off || t.endSeq > t.nextSeq || r.lastOfSegment() {
-		r.torn = t.torn(r.segs[r.i].name)
+	case t.verdict == Lossy:
+		return r.passLoss()
+	case t.something() || r.lastOfSegment():
+		return false, r.endTorn(t.torn(r.segs[r.i].name))
 	}
 	return false, io.EOF
+}
+
+// endTorn ends reading in a torn tail. One who follows waits for the next writer to cut it.
+func (r *Reader) endTorn(t *TornError) error {
+	if r.opts.Follow || r.a.writing() {
+		return r.rest()
+	}
+	r.torn = t
+	return io.EOF
 }
 
 // judge decides what the place where no whole block is means. With Salvage there may be many of them in a segment: as the first judgement has

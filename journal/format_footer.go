@@ -24,6 +24,7 @@ const (
 	sealRotate  = 1 << 1 // by rotation
 	sealRecover = 1 << 2 // by the open after a crash
 	sealTorn    = 1 << 3 // after a torn tail was cut
+	sealLoss    = 1 << 4 // before the end that the successor states: what is between them was lost
 )
 
 // indexEntry points to a block.

@@ -232,7 +232,7 @@ func (p *pass) gap(bad string) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	torn := t.verdict == Torn && !p.bounded()
+	torn := t.verdict != Corrupt && !p.bounded()
 	if torn && !p.beyond {
 		p.torn(t)
 		return false, nil
@@ -272,10 +272,27 @@ func (p *pass) judge(bad string) (tail, error) {
 	return p.first.at(p.w, bad), nil
 }
 
-// torn notes that the segment ends in a torn tail, if there is anything in it.
+// torn notes that the segment ends in a torn tail, if there is anything in it, or that the records from there to the next segment are lost.
 func (p *pass) torn(t tail) {
-	if t.size > t.off || t.endSeq > t.nextSeq || p.seg.closed {
+	switch {
+	case t.verdict == Lossy:
+		p.lost(t.endSeq)
+	case t.something() || p.seg.closed:
 		p.rep.Torn = t.torn(p.seg.name)
+	}
+}
+
+// lost notes that a power cut took what was between the walker's place and the next segment, which begins with next.
+func (p *pass) lost(next uint64) {
+	p.w.lossy = true
+	g := lossGap(p.seg.name, p.w, next)
+	if !p.sealed {
+		g.Bytes = max(0, p.size-p.w.off)
+	}
+	p.rep.lost++
+	p.rep.gap(g)
+	if p.onGap != nil {
+		p.onGap(g, true)
 	}
 }
 
@@ -349,13 +366,13 @@ func (p *pass) close() error {
 		return nil
 	}
 	if !p.sealed {
-		return p.missingFooter()
+		return p.missingFooter("footer is missing or damaged")
 	}
 	p.rep.Sealed = p.last()
 	bad := ""
 	switch {
 	case p.index == nil && p.trailer.indexLen <= maxIndexLen:
-		bad = "footer's index is damaged"
+		return p.missingFooter("footer's index is damaged")
 	case p.damaged:
 	case p.seg.matches(p.trailer) != "":
 		bad = p.seg.matches(p.trailer)
@@ -365,27 +382,43 @@ func (p *pass) close() error {
 	if bad != "" {
 		p.note(p.w.off, p.size, p.w.nextSeq, bad, false)
 	}
-	return nil
+	return p.declaredLoss()
 }
 
-// missingFooter handles a segment with all its blocks and no footer, that has a successor. A crash can leave that only of the last two
-// segments: a writer makes nothing durable in the next one before the footer is.
-func (p *pass) missingFooter() error {
+// declaredLoss notes the loss between a segment that recovery has cut and its successor.
+func (p *pass) declaredLoss() error {
+	if p.trailer.flags&sealLoss == 0 || p.damaged {
+		return nil
+	}
+	hdr, ok, err := p.successor()
+	if ok && hdr.predFlags&predNotSynced != 0 {
+		p.w.lossy = true
+		if hdr.predSeq > p.w.nextSeq {
+			p.lost(hdr.predSeq)
+		}
+	}
+	return err
+}
+
+// missingFooter handles a segment with all its blocks and no whole footer. A crash can leave that only of the last two segments: a writer
+// makes nothing durable in the next one before the footer is.
+func (p *pass) missingFooter(bad string) error {
 	later := p.s.segs[p.i+1:]
 	if p.s.live && len(later) <= 1 {
 		return nil // being sealed
 	}
-	const missing = "footer is missing or damaged"
-	t, err := p.s.a.judge(p.w, missing, later)
+	t, err := p.s.a.judge(p.w, bad, later)
 	if err != nil {
 		return err
 	}
-	hdr, ok, err := p.successor()
-	if err != nil {
+	switch _, ok, err := p.successor(); {
+	case err != nil:
 		return err
-	}
-	if !ok || len(later) > 1 || hdr.predFlags&predNotSynced == 0 || t.promised > hdr.basePos {
-		p.note(p.w.off, p.size, p.w.nextSeq, missing, false)
+	case t.verdict == Corrupt || !ok && !p.last():
+		p.note(p.w.off, p.size, p.w.nextSeq, bad, false)
+	case p.last():
+		p.rep.Sealed = false
+		p.torn(t)
 	}
 	return nil
 }

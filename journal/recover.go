@@ -22,6 +22,7 @@ type recovery struct {
 
 	aside *segmentFile // a last segment that never became whole, to be set aside
 	prev  *segment     // the segment before the last one, when it must still be sealed
+	lost  *tail        // of prev: what was lost between it and last, nil when nothing was
 	last  *segment     // the segment that the archive ends with, nil when there is none
 	tail  *tail        // the torn tail of last, nil when it ends cleanly
 	seal  bool         // last has no footer yet
@@ -171,8 +172,8 @@ func (r *recovery) planTornCreate(i int, c *CorruptionError) error {
 	return err
 }
 
-// planPrev looks at the segment before one that was begun before its predecessor was synced. torn reports that the predecessor is torn,
-// so that the last segment hangs in the air and nobody was promised it.
+// planPrev looks at the segment before one that was begun before its predecessor was synced. torn reports that the predecessor is torn and
+// the last segment, which nobody was promised, has no record: it hangs in the air.
 func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 	f, hdr, err := r.openSynced(i - 1)
 	if err != nil {
@@ -186,19 +187,39 @@ func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 	if err != nil {
 		return false, closing(f, err)
 	}
-	if seg.pos() == succ.predPos && seg.lastHcrc == succ.predHcrc && seg.nextSeq == succ.predSeq {
+	whole := seg.pos() == succ.predPos && seg.lastHcrc == succ.predHcrc && seg.nextSeq == succ.predSeq
+	if whole {
 		r.ordinals = seg.ordinals // where the last one's stream table is cut short
-		if sealed {
-			return false, f.Close()
+	}
+	switch {
+	case sealed && seg.lossBefore(succ): // by a recovery that did not come to its end
+		if succ.baseSeq > seg.nextSeq {
+			r.loss(seg.nextSeq, succ.baseSeq)
 		}
+		return false, closing(f, nil)
+	case sealed && whole:
+		return false, closing(f, nil)
+	case whole:
 		r.prev = seg
 		return false, nil
 	}
 	t, err := r.a.judge(w, reason, r.segs[i:])
-	if err == nil && t.verdict == Corrupt {
-		err = t.corruption(seg.name)
+	switch {
+	case err != nil:
+		return false, closing(f, err)
+	case t.verdict == Corrupt:
+		return false, closing(f, t.corruption(seg.name))
+	case t.verdict == Lossy:
+		r.prev, r.lost = seg, &t
+		r.loss(t.nextSeq, t.endSeq)
+		return false, nil
 	}
-	return true, closing(f, err) // planLast opens it again
+	return true, closing(f, nil) // planLast opens it again
+}
+
+// loss takes note of the records that were lost between the last two segments.
+func (r *recovery) loss(first, next uint64) {
+	r.found.Verdict, r.found.LossFirst, r.found.LossLast = Lossy, first, next-1
 }
 
 // walkSegment goes through all blocks of a segment. reason says why it ended.
@@ -234,13 +255,10 @@ func sealedWell(seg *segment, w *walker, reason string) (bool, string, error) {
 			}
 			return false, reason, nil
 		}
-		index, err := w.index(t)
-		if err != nil {
-			return false, "", err
+		if torn, err := w.tornFooter(t); torn || err != nil {
+			return false, "footer's index is damaged", err
 		}
-		if index == nil {
-			return true, "footer's index is damaged", nil
-		}
+		seg.sealed = t.flags
 		return true, "", nil
 	}
 	if seg.closed {
@@ -334,7 +352,14 @@ func (r *recovery) repair() error {
 		}
 	}
 	if r.prev != nil {
-		if err := r.sealFile(r.prev, sealRecover); err != nil {
+		flags := uint16(sealRecover)
+		if r.lost != nil {
+			flags |= sealTorn | sealLoss
+			if err := r.copyTail(r.prev, r.lost); err != nil {
+				return err
+			}
+		}
+		if err := r.sealFile(r.prev, flags); err != nil {
 			return err
 		}
 		r.prev = nil
@@ -345,9 +370,9 @@ func (r *recovery) repair() error {
 	flags := uint16(sealRecover)
 	if r.tail != nil {
 		flags |= sealTorn
-		r.found.Verdict = Torn
+		r.torn()
 		r.found.TornFirst, r.found.TornLast = r.tail.nextSeq, r.tail.endSeq-1
-		if err := r.copyTail(); err != nil {
+		if err := r.copyTail(r.last, r.tail); err != nil {
 			return err
 		}
 	}
@@ -362,6 +387,13 @@ func (r *recovery) repair() error {
 	return nil
 }
 
+// torn sets the verdict, unless it is worse.
+func (r *recovery) torn() {
+	if r.found.Verdict == Clean {
+		r.found.Verdict = Torn
+	}
+}
+
 // setAside renames a last segment that hangs in the air.
 func (r *recovery) setAside() error {
 	old := r.a.path(r.aside.name)
@@ -372,19 +404,19 @@ func (r *recovery) setAside() error {
 	if err := errors.Join(r.a.fs.Rename(old, old+tornExt), r.a.syncDirOf(r.aside.name)); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	r.found.Verdict = Torn
+	r.torn()
 	r.found.TornFile = r.aside.name + tornExt
 	r.found.TornBytes += fi.Size()
 	return nil
 }
 
-// copyTail copies the torn tail into a file of its own and syncs that.
-func (r *recovery) copyTail() (err error) {
-	n := r.tail.size - r.tail.off
+// copyTail copies the torn tail of a segment into a file of its own and syncs that.
+func (r *recovery) copyTail(s *segment, t *tail) (err error) {
+	n := t.size - t.off
 	if n <= 0 {
 		return nil
 	}
-	name := r.last.name + tornExt
+	name := s.name + tornExt
 	f, err := r.a.fs.OpenFile(r.a.path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -392,7 +424,7 @@ func (r *recovery) copyTail() (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	buf := make([]byte, min(n, readAhead))
 	for done := int64(0); done < n; {
-		m, err := r.last.file.ReadAt(buf[:min(int64(len(buf)), n-done)], r.tail.off+done)
+		m, err := s.file.ReadAt(buf[:min(int64(len(buf)), n-done)], t.off+done)
 		if m == 0 {
 			return fmt.Errorf("journal: %w", errors.Join(err, io.ErrUnexpectedEOF))
 		}

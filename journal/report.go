@@ -72,6 +72,8 @@ type Report struct {
 	GapCount     int                    // how many there are
 	Torn         *TornError             // the torn tail, nil when there is none
 	Foreign      []string               // files in the directory that are no part of an archive
+
+	lost int // gaps that a power cut has made
 }
 
 func newReport() *Report {
@@ -104,5 +106,6 @@ func (r *Report) add(s *Report) {
 	r.Losses, r.LossRecords = listed(r.Losses, s.Losses...), r.LossRecords+s.LossRecords
 	r.Problems, r.ProblemCount = listed(r.Problems, s.Problems...), r.ProblemCount+s.ProblemCount
 	r.Gaps, r.GapCount = listed(r.Gaps, s.Gaps...), r.GapCount+s.GapCount
+	r.lost += s.lost
 	r.Sealed, r.Torn = s.Sealed, s.Torn
 }

@@ -46,7 +46,7 @@ func (w *Writer) firstSegment(r *recovery) error {
 	hdr := segmentHeader{number: 1, predFlags: predFirst, maxBefore: noMaxTime}
 	if last := r.last; last != nil {
 		hdr = segmentHeader{number: last.hdr.number + 1, basePos: last.pos(), baseSeq: last.nextSeq, predHcrc: last.lastHcrc, predFlags: predSealed, maxBefore: last.maxSoFar()}
-		if r.found.Verdict == Torn {
+		if r.tail != nil || r.aside != nil {
 			hdr.predFlags |= predTorn
 		}
 	} else if _, err := rand.Read(w.uuid[:]); err != nil {

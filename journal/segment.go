@@ -22,6 +22,7 @@ type segment struct {
 	minTime  int64
 	maxTime  int64    // running maximum
 	closed   bool     // the last block says that no more follow
+	sealed   uint16   // flags of its footer, once recovery has found that whole
 	ordinals ordinals // at the end of the data, as far as it was walked
 
 	index      []indexEntry
@@ -87,6 +88,11 @@ func (s *segment) matches(t trailer) string {
 		return "footer's totals are not those of the blocks before it"
 	}
 	return ""
+}
+
+// lossBefore reports whether recovery has cut the segment before the end that its successor states.
+func (s *segment) lossBefore(succ segmentHeader) bool {
+	return s.sealed&sealLoss != 0 && succ.predFlags&predNotSynced != 0 && succ.predPos >= s.pos() && succ.predSeq >= s.nextSeq
 }
 
 // writeFooter writes the footer behind the data and syncs it. The data has been synced before: a footer that outlives its data would

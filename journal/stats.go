@@ -63,12 +63,14 @@ func (v Verdict) String() string {
 
 // Recovery is what Open found and did.
 type Recovery struct {
-	Verdict   Verdict // Clean, or Torn when a tail was cut
+	Verdict   Verdict // Clean, Torn when a tail was cut, Lossy when records before the last segment were lost
 	Unclean   bool    // the last writer did not close the archive
 	Segments  int     // segments found
 	NextSeq   uint64  // sequence after the last whole record
-	TornFile  string  // name of the file the tail was copied to, empty when none was cut
+	TornFile  string  // name of the file the tail was copied to, empty when none was cut; there may be one for the segment before, too
 	TornBytes int64   // bytes cut
 	TornFirst uint64  // first sequence that was in the tail, as far as its headers can be read
 	TornLast  uint64  // last one; TornFirst−1 when none is known
+	LossFirst uint64  // Lossy: first sequence lost in a power cut, while what was written after it is there
+	LossLast  uint64  // last one; LossFirst−1 when no record was among what was lost
 }

@@ -305,6 +305,8 @@ func (v *verifier) finish() *Report {
 	switch {
 	case r.ProblemCount > 0:
 		r.Verdict = Corrupt
+	case r.lost > 0:
+		r.Verdict = Lossy
 	case r.Torn != nil:
 		r.Verdict = Torn
 	default:

@@ -25,6 +25,7 @@ type walker struct {
 	nextSeq  uint64 // sequence that the next block should begin with
 	maxTime  int64  // running maximum before off
 	lastFlag uint16 // flags of the block before off
+	lossy    bool   // at the end: what was between it and the end that the successor states is lost, and that is known
 
 	buf    []byte // bytes of the file from bufOff on
 	bufOff int64

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 )
 
 // Sector is what a disk writes whole or not at all, in bytes.
@@ -17,7 +18,7 @@ type Model string
 const (
 	CrashDrop    Model = "drop"    // nothing that is not durable is there
 	CrashKeep    Model = "keep"    // everything is: a crash of the process
-	CrashSubset  Model = "subset"  // of the un-synced operations those are there whose bits are set in the seed, from the oldest on
+	CrashSubset  Model = "subset"  // those of Disk.Units are there whose bits are set in the seed, the oldest is bit 0
 	CrashTorn    Model = "torn"    // one write, chosen by the seed, has reached some sectors only; others before it are there, later ones are not
 	CrashZeros   Model = "zeros"   // files have their new sizes; a random part of the new sectors is zero
 	CrashGarbage Model = "garbage" // files have their new sizes; a random part of the new sectors is garbage
@@ -51,7 +52,7 @@ func (d *Disk) Crash(m Model, seed uint64) *Sim {
 	switch m {
 	case CrashDrop:
 	case CrashKeep:
-		img.subset(^uint64(0))
+		img.keep(func(int) bool { return true })
 	case CrashSubset:
 		img.subset(seed)
 	case CrashTorn:
@@ -70,11 +71,11 @@ func (d *Disk) Crash(m Model, seed uint64) *Sim {
 	return newSim(img.out)
 }
 
-// Crashes returns crashes after the operations done so far that together show most of what can be: all subsets of the un-synced operations
+// Crashes returns crashes after the operations done so far that together show most of what can be: all subsets of the Units
 // when there are at most exhaustive of them, some when there are more; and of each other model as many as seeds says.
 func (d *Disk) Crashes(exhaustive, seeds int) []Crash {
-	n := len(d.open)
-	if n == 0 {
+	n := len(d.Units())
+	if len(d.open) == 0 {
 		return []Crash{{d.k, CrashDrop, 0}}
 	}
 	list := []Crash{{d.k, CrashDrop, 0}, {d.k, CrashKeep, 0}}
@@ -98,6 +99,29 @@ func (d *Disk) Crashes(exhaustive, seeds int) []Crash {
 		}
 	}
 	return list
+}
+
+// Units returns which of the un-synced operations a subset chooses from: all but writes to a place that a later one has written to again,
+// byte for byte. Those are there by CrashRandom only.
+func (d *Disk) Units() []int {
+	type place struct {
+		ino      int
+		off, end int64
+	}
+	var units []int
+	again := make(map[place]bool)
+	for i := len(d.open) - 1; i >= 0; i-- {
+		if op := &d.open[i]; op.kind == OpWrite {
+			p := place{op.ino, op.off, op.off + int64(len(op.data))}
+			if again[p] {
+				continue
+			}
+			again[p] = true
+		}
+		units = append(units, i)
+	}
+	slices.Reverse(units)
+	return units
 }
 
 // image is a crash image being made.
@@ -196,8 +220,17 @@ func putSector(dst, src []byte, s int) []byte {
 	return dst
 }
 
+// subset keeps those units whose bits are set, and all others after the 64th.
 func (m *image) subset(mask uint64) {
-	keep := func(i int) bool { return i >= 64 || mask>>i&1 != 0 }
+	kept := make(map[int]bool)
+	for bit, i := range m.disk.Units() {
+		kept[i] = bit >= 64 || mask>>bit&1 != 0
+	}
+	m.keep(func(i int) bool { return kept[i] })
+}
+
+// keep lets whole operations reach the disk.
+func (m *image) keep(keep func(i int) bool) {
 	m.link(keep)
 	m.write(func(i, _ int) bool { return keep(i) }, m.end(keep), nil)
 }

@@ -1,0 +1,545 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
+)
+
+// The proof that a crash takes nothing that was promised: a scripted run on a simulated disk is crashed after every operation, in many ways,
+// and each state that the disk may then be in is checked, recovered, and crashed again during recovery. A failure names the crash; replayCrash
+// shows it alone.
+
+// replayCrash is for debugging: put a script's name and what a failure printed here, and TestCrash looks at that alone.
+var replayCrash = struct {
+	script string
+	first  vfs.Crash // of the run
+	second vfs.Crash // of the recovery after it; After 0 = none
+}{}
+
+// crashRun is a run of a script.
+type crashRun struct {
+	t    *testing.T
+	sim  *vfs.Sim
+	w    *Writer
+	opts Options
+
+	gen      uint8          // of the records being written
+	gens     []uint8        // by sequence: the generation that each record was written in
+	promises []crashMark    // what was promised when
+	busy     map[int]string // operations at which things were begun, for messages
+}
+
+// crashMark says that after so many operations all records below seq were promised to be durable.
+type crashMark struct {
+	after int
+	seq   uint64
+}
+
+func newCrashRun(t *testing.T, sim *vfs.Sim) *crashRun {
+	return &crashRun{t: t, sim: sim, opts: Options{Sync: SyncNone, FS: sim, SegmentSize: minSegmentSize, MaxBlock: minMaxBlock}}
+}
+
+func (r *crashRun) open() {
+	r.t.Helper()
+	w, err := openStepped(memDir, &r.opts)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.w = w
+	if uint64(len(r.gens)) < w.NextSeq() {
+		r.t.Fatalf("recovered up to %d, only %d were ever written", w.NextSeq(), len(r.gens))
+	}
+	r.gens = r.gens[:w.NextSeq()]
+	r.gen++
+	r.promise()
+}
+
+// promise takes note of what the writer calls durable now.
+func (r *crashRun) promise() {
+	if d := r.w.DurableSeq(); len(r.promises) == 0 || r.promises[len(r.promises)-1].seq < d {
+		r.promises = append(r.promises, crashMark{r.sim.Total(), d})
+	}
+}
+
+// crashRecord is the record of a sequence, as a generation writes it.
+func crashRecord(seq uint64, gen uint8) Record {
+	n := int(seq*29%70) + 10
+	if seq%11 == 7 {
+		n += 900 // over sectors
+	}
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(int(seq)*7 + i + int(gen)*31)
+	}
+	le.PutUint64(b, seq)
+	b[8] = gen
+	return Record{Seq: seq, Time: timeOf(seq), Kind: KindData, Stream: 1, Payload: b}
+}
+
+// append writes n records in one block.
+func (r *crashRun) append(n int) {
+	r.t.Helper()
+	var frames []byte
+	for i := range n {
+		seq := uint64(len(r.gens))
+		frames = AppendFrame(frames, crashRecord(seq, r.gen))
+		r.gens = append(r.gens, r.gen)
+		_ = i
+	}
+	if _, err := r.w.AppendFrames(frames, n); err != nil {
+		r.t.Fatal(err)
+	}
+	r.promise()
+}
+
+func (r *crashRun) sync() {
+	r.w.stepSync()
+	r.promise()
+}
+
+// duringSync has f run in the middle of the next sync of a segment.
+func (r *crashRun) duringSync(f func()) {
+	r.sim.InSync(func(name string) {
+		if strings.HasSuffix(name, segmentExt) {
+			r.sim.InSync(nil)
+			f()
+		}
+	})
+}
+
+// rotate begins a new segment, stepping whatever that has to wait for.
+func (r *crashRun) rotate() {
+	r.t.Helper()
+	r.w.forceRotate(r.t)
+	r.promise()
+}
+
+// rotateIfReady begins a new segment if that needs no waiting: it may run in the middle of a sync.
+func (r *crashRun) rotateIfReady() {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	next, err := r.w.takeNext(false)
+	if err == nil && next != nil {
+		if err = r.w.rotate(next); err == nil {
+			err = r.w.publish()
+		}
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *crashRun) close() {
+	r.t.Helper()
+	mustClose(r.t, r.w)
+	r.promise()
+}
+
+// die ends the writer as kill -9 does: nothing is written any more, the lock is free.
+func (r *crashRun) die() {
+	if err := r.w.lock.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// crashScripts are the runs.
+var crashScripts = []struct {
+	name string
+	run  func(r *crashRun)
+}{
+	{"open and close", func(r *crashRun) {
+		r.open()
+		r.close()
+		r.open()
+		r.append(1)
+		r.close()
+	}},
+	{"append and sync", func(r *crashRun) {
+		r.open()
+		if _, err := r.w.DefineStream("one"); err != nil {
+			r.t.Fatal(err)
+		}
+		r.append(2)
+		r.append(8)
+		r.sync()
+		r.append(1)
+		r.sync()
+		r.append(3)
+		r.append(3)
+		r.close()
+	}},
+	{"rotate", func(r *crashRun) {
+		r.open()
+		for range 3 {
+			r.append(3)
+			r.sync()
+			r.append(2)
+			r.rotate()
+			r.append(2)
+			r.w.stepPrepare()
+			r.sync()
+		}
+		r.append(1)
+		r.close()
+	}},
+	{"rotate without a sync", func(r *crashRun) {
+		r.open()
+		for range 4 {
+			r.append(2)
+			r.append(1)
+			r.rotate()
+		}
+		r.append(2)
+		r.append(1)
+		r.close()
+	}},
+	{"appends and rotations during syncs", func(r *crashRun) {
+		r.open()
+		r.w.stepPrepare()
+		for range 3 {
+			r.append(2)
+			r.duringSync(func() { r.append(1) })
+			r.sync()
+			r.w.stepPrepare()
+			r.duringSync(func() { r.append(2); r.rotateIfReady(); r.append(1) })
+			r.sync()
+			r.w.stepPrepare()
+			r.duringSync(func() { r.append(1) })
+			r.sync()
+		}
+		r.close()
+	}},
+	{"processes that die", func(r *crashRun) {
+		r.open()
+		r.append(2)
+		r.die()
+		r.open()
+		r.append(1)
+		r.sync()
+		r.append(2)
+		r.rotate()
+		r.append(1)
+		r.die()
+		r.open()
+		r.die()
+		r.open()
+		r.append(1)
+		r.close()
+	}},
+}
+
+// TestCrash crashes every script after every operation.
+func TestCrash(t *testing.T) {
+	for _, s := range crashScripts {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			r := newCrashRun(t, vfs.NewSim())
+			s.run(r)
+			c := &crasher{t: t, script: s.name, run: r, seen: make(map[uint64]uint64)}
+			if replayCrash.script != "" {
+				c.replay()
+				return
+			}
+			c.all()
+			t.Logf("%d operations, %d images, %d of them different, %d crashes of recovery", r.sim.Total(), c.images, c.checked, c.inner)
+		})
+	}
+}
+
+// crasher crashes a run.
+type crasher struct {
+	t      *testing.T
+	script string
+	run    *crashRun
+	seen   map[uint64]uint64 // what was promised in images that were checked, by hash
+
+	images, checked, inner int
+}
+
+// Effort of the crash tests.
+func crashEffort() (exhaustive, seeds, innerEvery int) {
+	switch {
+	case os.Getenv("LOGBUF_LONG") != "":
+		return 12, 40, 1
+	case raceEnabled || testing.Short():
+		return 3, 1, 40
+	}
+	return 7, 4, 10
+}
+
+func (c *crasher) all() {
+	exhaustive, seeds, innerEvery := crashEffort()
+	d := c.run.sim.Disk()
+	d.Trust(lockName)
+	marks := c.run.promises
+	var promised uint64
+	for {
+		for len(marks) > 0 && marks[0].after <= d.After() {
+			promised, marks = marks[0].seq, marks[1:]
+		}
+		for _, crash := range d.Crashes(exhaustive, seeds) {
+			img := d.Crash(crash.Model, crash.Seed)
+			c.images++
+			h := hashFiles(img.Files(memDir))
+			if p, ok := c.seen[h]; ok && p >= promised+1 {
+				continue
+			}
+			c.seen[h] = promised + 1
+			c.checked++
+			k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, name: fmt.Sprintf("script %q, %v", c.script, crash)}
+			k.check(img)
+			if c.checked%innerEvery == 0 {
+				c.inner += k.crashRecovery(d.Crash(crash.Model, crash.Seed))
+			}
+			if c.t.Failed() {
+				c.t.Fatalf("last operation: %s", c.run.sim.OpString(max(0, d.After()-1)))
+			}
+		}
+		if !d.Step() {
+			return
+		}
+	}
+}
+
+// replay looks at replayCrash alone.
+func (c *crasher) replay() {
+	if replayCrash.script != c.script {
+		return
+	}
+	var promised uint64
+	for _, m := range c.run.promises {
+		if m.after <= replayCrash.first.After {
+			promised = m.seq
+		}
+	}
+	for i := max(0, replayCrash.first.After-15); i < replayCrash.first.After; i++ {
+		c.t.Logf("%d: %s", i, c.run.sim.OpString(i))
+	}
+	d := c.run.sim.Disk()
+	d.Trust(lockName)
+	d.StepTo(replayCrash.first.After)
+	img := d.Crash(replayCrash.first.Model, replayCrash.first.Seed)
+	for name, b := range img.Files(memDir) {
+		c.t.Logf("%s: %d bytes", name, len(b))
+	}
+	k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, name: "replay"}
+	c.t.Logf("promised %d", promised)
+	if replayCrash.second.After == 0 {
+		k.check(img)
+		return
+	}
+	k.crashRecovery(img)
+}
+
+var hashSeed = maphash.MakeSeed()
+
+// hashFiles returns a hash of the files that say something.
+func hashFiles(files map[string]string) uint64 {
+	var sum uint64
+	for name, b := range files {
+		if name != lockName {
+			sum += maphash.String(hashSeed, name+"\x00"+b) // in whatever order
+		}
+	}
+	return sum
+}
+
+// crashCheck checks an image.
+type crashCheck struct {
+	t        *testing.T
+	name     string
+	gens     []uint8 // all that was ever written
+	promised uint64
+	again    bool // recovery has been at work before
+}
+
+func (k *crashCheck) errorf(format string, args ...any) {
+	k.t.Helper()
+	k.t.Errorf("%s, promised %d: %s", k.name, k.promised, fmt.Sprintf(format, args...))
+}
+
+// found is what a way to read an archive finds in it.
+type found struct {
+	verdict Verdict
+	next    uint64 // sequence after the last record
+	gaps    string // where records are missing
+}
+
+// addGap takes note of a gap with records.
+func (f *found) addGap(g Gap) {
+	if g.LastSeq+1 != g.FirstSeq {
+		f.gaps += fmt.Sprintf("%d to %d, ", g.FirstSeq, g.LastSeq)
+	}
+}
+
+// check looks at an image in every way, then opens it, twice. It returns what was recovered.
+func (k *crashCheck) check(img *vfs.Sim) (rec Recovery) {
+	k.t.Helper()
+	var before found
+	if len(segmentNamesIn(img)) > 0 {
+		before = k.look(img, "before recovery")
+	}
+	w, err := openStepped(memDir, &Options{FS: img})
+	if err != nil {
+		k.errorf("open: %v", err)
+		return rec
+	}
+	rec = w.Recovered()
+	mustClose(k.t, w)
+	after := k.look(img, "after recovery")
+	k.compare(before, rec, after)
+	if w, err = openStepped(memDir, &Options{FS: img}); err != nil {
+		k.errorf("second open: %v", err)
+		return rec
+	}
+	if again := w.Recovered(); again.Verdict != Clean || again.NextSeq != rec.NextSeq || again.Unclean {
+		k.errorf("second open: %+v, the first: %+v", again, rec)
+	}
+	mustClose(k.t, w)
+	return rec
+}
+
+// compare checks that what was seen before recovery, what recovery said, and what is seen after it are the same.
+func (k *crashCheck) compare(before found, rec Recovery, after found) {
+	k.t.Helper()
+	if rec.NextSeq < k.promised {
+		k.errorf("recovered up to %d only: %+v", rec.NextSeq, rec)
+	}
+	if before.verdict == 0 { // no segment
+		before = found{verdict: Clean, next: rec.NextSeq}
+	}
+	var said found
+	if rec.Verdict == Lossy {
+		said.addGap(Gap{FirstSeq: rec.LossFirst, LastSeq: rec.LossLast})
+	}
+	older := k.again && before.verdict == Lossy && before.gaps != "" // the loss is not before the last segment any more
+	if rec.Verdict != before.verdict && !older {
+		k.errorf("open says %+v; before it was %+v", rec, before)
+	}
+	want := Clean
+	if before.gaps != "" {
+		want = Lossy
+	}
+	if before.next != rec.NextSeq || before.gaps != said.gaps && !older || after != (found{want, rec.NextSeq, before.gaps}) {
+		k.errorf("before recovery %+v, recovered %+v, after it %+v", before, rec, after)
+	}
+}
+
+func segmentNamesIn(img *vfs.Sim) (names []string) {
+	for name := range img.Files(memDir) {
+		if strings.HasSuffix(name, segmentExt) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// look reads an image by Verify, by a Reader, and by one that wants durable records only.
+func (k *crashCheck) look(img *vfs.Sim, when string) (f found) {
+	k.t.Helper()
+	rep, err := Verify(memDir, &VerifyOptions{FS: img, Workers: 1})
+	if err != nil {
+		k.errorf("%s: verify: %v", when, err)
+		return f
+	}
+	f = found{verdict: rep.Verdict, next: rep.NextSeq}
+	for _, g := range rep.Gaps {
+		f.addGap(g)
+	}
+	if rep.Verdict == Corrupt {
+		k.errorf("%s: corrupt: %+v", when, rep.Problems)
+		return f
+	}
+	if rep.NextSeq < k.promised {
+		k.errorf("%s: verified up to %d: %+v", when, rep.NextSeq, rep)
+	}
+	got, torn, err := k.read(img, false)
+	onlyFooter := rep.Torn != nil && strings.Contains(rep.Torn.Reason, "index") // which a reader does not look at
+	if err != nil || got.next != f.next || got.gaps != f.gaps || torn != (rep.Torn != nil) && !onlyFooter {
+		k.errorf("%s: the reader finds %+v, torn %v, %v; verify %+v", when, got, torn, err, f)
+	}
+	durable, _, err := k.read(img, true)
+	if err != nil || durable.next > f.next {
+		k.errorf("%s: the durable reader finds %+v, %v; the other one %+v", when, durable, err, f)
+	}
+	return f
+}
+
+// read reads an archive and checks every record.
+func (k *crashCheck) read(img *vfs.Sim, durable bool) (f found, torn bool, err error) {
+	rd, err := OpenReader(memDir, &ReaderOptions{FS: img, Durable: durable})
+	if err != nil {
+		return f, false, err
+	}
+	defer rd.Close()
+	for {
+		rec, err := rd.Next(k.t.Context())
+		if errors.Is(err, io.EOF) {
+			return f, rd.Torn() != nil, nil
+		}
+		var gap *GapError
+		if errors.As(err, &gap) && gap.FirstSeq == f.next && gap.FirstSeq >= k.promised {
+			f.addGap(gap.Gap)
+			f.next = gap.LastSeq + 1
+			continue
+		}
+		if err != nil {
+			return f, false, err
+		}
+		if rec.Seq != f.next || rec.Seq >= uint64(len(k.gens)) {
+			return f, false, fmt.Errorf("sequence %d, want %d, below %d", rec.Seq, f.next, len(k.gens))
+		}
+		if want := crashRecord(rec.Seq, k.gens[rec.Seq]); rec.Time != want.Time || string(rec.Payload) != string(want.Payload) {
+			return f, false, fmt.Errorf("sequence %d is not what was written", rec.Seq)
+		}
+		f.next++
+	}
+}
+
+// crashRecovery opens an image and crashes that after every operation, too. It returns how many images it has looked at.
+func (k *crashCheck) crashRecovery(img *vfs.Sim) (n int) {
+	w, err := openStepped(memDir, &Options{FS: img})
+	if err != nil {
+		k.errorf("open: %v", err)
+		return 0
+	}
+	want := w.Recovered()
+	total := img.Total()
+	if err := w.lock.Close(); err != nil {
+		k.t.Fatal(err)
+	}
+	seen := make(map[uint64]bool)
+	d := img.Disk()
+	d.Trust(lockName)
+	for d.Step() && d.After() <= total {
+		for _, crash := range d.Crashes(3, 1) {
+			img := d.Crash(crash.Model, crash.Seed)
+			if h := hashFiles(img.Files(memDir)); seen[h] {
+				continue
+			} else {
+				seen[h] = true
+			}
+			n++
+			in := *k
+			in.again = true
+			in.name += fmt.Sprintf("; then %v of recovery", crash)
+			if d.After() >= total {
+				in.promised = max(k.promised, min(want.NextSeq, w.DurableSeq()))
+			}
+			if got := in.check(img); got.NextSeq != want.NextSeq {
+				in.errorf("recovered %+v, without the second crash %+v", got, want)
+			}
+			if k.t.Failed() {
+				return n
+			}
+		}
+	}
+	return n
+}
