@@ -17,7 +17,7 @@ func (e *GapError) Error() string {
 // passing reports whether an error is told once and does not end the reading.
 func passing(err error) bool {
 	switch err.(type) { //nolint:errorlint // as load made them
-	case *GapError:
+	case *GapError, *ReissueError:
 		return true
 	}
 	return false

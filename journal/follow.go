@@ -2,9 +2,9 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
@@ -58,6 +58,7 @@ func (r *Reader) open(i int) error {
 
 // use makes segment i, which has been opened, the current one.
 func (r *Reader) use(i int, f vfs.File, hdr segmentHeader) error {
+	begins := r.file != nil && hdr.epoch != r.w.hdr.epoch
 	if r.file != nil {
 		if err := r.file.Close(); err != nil {
 			return closing(f, fmt.Errorf("journal: %w", err))
@@ -66,6 +67,9 @@ func (r *Reader) use(i int, f vfs.File, hdr segmentHeader) error {
 	r.file, r.i, r.unscanned, r.view, r.judgement = f, i, 0, view{}, nil
 	r.w.reset(f, hdr)
 	r.b, r.at, r.judged, r.tries = block{}, 0, -1, 0
+	if begins {
+		r.announce(&hdr)
+	}
 	return r.look()
 }
 
@@ -101,6 +105,12 @@ func checkSuccessor(w *walker, hdr segmentHeader, name string) error {
 func (r *Reader) look() error {
 	v := &r.view
 	v.head, v.headOK = r.a.readHead(r.w.hdr.uuid)
+	if r.opts.Follow && v.headOK && v.head.epoch > r.listed { // a new writer may have taken segments away that were listed
+		if _, err := r.relist(); err != nil {
+			return err
+		}
+		r.listed, v.succ = v.head.epoch, nil
+	}
 	if v.succ == nil {
 		if err := r.findSuccessor(); err != nil {
 			return err
@@ -138,32 +148,37 @@ func (r *Reader) findSuccessor() error {
 	if r.i+1 >= len(r.segs) {
 		return nil
 	}
-	f, hdr, err := r.a.openSegment(r.segs[r.i+1])
-	var c *CorruptionError
-	switch {
-	case errors.As(err, &c):
-		return nil // met when it is opened, after what is before it has been delivered
-	case err != nil:
+	again, err := r.seeSuccessor()
+	if err != nil || !again {
 		return err
 	}
-	if hdr.number == r.w.hdr.number+1 && hdr.uuid == r.w.hdr.uuid && hdr.predPos >= r.w.hdr.basePos+segmentHeaderLen {
-		v.succ = &hdr
+	if changed, err := r.relist(); err != nil || !changed {
+		return err
 	}
-	return closing(f, nil)
+	_, err = r.seeSuccessor()
+	return err
 }
 
-// adopt takes a new list of segments in, keeping the current one current.
+// adopt takes a new list of segments in, keeping the current one current. Segments of a later epoch that begin before it took its place.
 func (r *Reader) adopt(segs []segmentFile) {
+	cur := r.segs[r.i]
 	for j, s := range segs {
-		if s == r.segs[r.i] {
+		if s.epoch > cur.epoch && s.baseSeq < cur.baseSeq {
+			r.segs, r.i = append([]segmentFile{cur}, segs[j:]...), 0
+			r.segs = slices.DeleteFunc(r.segs, func(x segmentFile) bool { return x != cur && x.epoch < s.epoch })
+			return
+		}
+	}
+	for j, s := range segs {
+		if s == cur {
 			r.segs, r.i = segs, j
 			return
 		}
 	}
 	// The current one has been removed, but it is open: keep what comes after it.
-	kept := []segmentFile{r.segs[r.i]}
+	kept := []segmentFile{cur}
 	for _, s := range segs {
-		if s.baseSeq > kept[0].baseSeq || s.baseSeq == kept[0].baseSeq && s.epoch > kept[0].epoch {
+		if s.baseSeq > cur.baseSeq || s.baseSeq == cur.baseSeq && s.epoch > cur.epoch {
 			kept = append(kept, s)
 		}
 	}
@@ -245,6 +260,8 @@ func (r *Reader) load(ctx context.Context) error {
 			again, err = r.atGap(bad)
 		}
 		switch {
+		case err == nil && len(r.b.frames) > 0:
+			return nil // an event, see announce
 		case passing(err):
 			return err
 		case err != nil:
@@ -315,6 +332,9 @@ func (r *Reader) rest() error {
 func (r *Reader) leave(end int64) (again bool, err error) {
 	v := &r.view
 	w := &r.w
+	if v.succ != nil && r.takenOver(v.succ) {
+		return true, r.reissue()
+	}
 	t := &v.trailer
 	if v.sealed && t.flags&sealLoss != 0 && w.off > end && r.i+1 < len(r.segs) {
 		return r.passLoss() // a follower that has read what a power cut then took

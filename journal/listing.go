@@ -60,6 +60,13 @@ func (r *Reader) openNext(j int) error {
 		if !changed {
 			break
 		}
+		r.view.succ = nil
+		if err := r.look(); err != nil {
+			return err
+		}
+		if r.view.succ != nil && r.takenOver(r.view.succ) {
+			return r.reissue()
+		}
 		err = r.open(r.i + 1)
 	}
 	return err

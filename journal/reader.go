@@ -32,16 +32,19 @@ type Reader struct {
 	a    archive
 	opts ReaderOptions
 
-	segs []segmentFile // the archive's, as far as known
-	i    int           // the one being read
-	file vfs.File      // it
-	w    walker        // over it
-	view view          // what is known about its end
+	segs   []segmentFile // the archive's, as far as known
+	i      int           // the one being read
+	listed uint64        // epoch that HEAD had before the last listing
+	file   vfs.File      // it
+	w      walker        // over it
+	view   view          // what is known about its end
 
 	b    block  // being delivered
 	at   int    // index of the next frame in b.frames
 	seq  uint64 // of the next data record in b
 	fits bool   // FromTime was reached
+
+	epoch uint64 // of the last record that was given
 
 	streams   map[uint16]string
 	unscanned int64 // definitions before this offset of the current segment have not been read, because a seek went past them
@@ -94,7 +97,8 @@ func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) {
 // ctx.Err(); the next call goes on. In steady state Next allocates nothing.
 //
 // A *CorruptionError names exactly the records that are lost: a reader opened with FromSeq LastSeq+1 goes on with the next one that is there.
-// With Salvage, Next returns a *GapError in its place, once, and goes on with the next call.
+// With Salvage, Next returns a *GapError in its place, once, and goes on with the next call. A *ReissueError is such an error, too. With
+// Control, a record of KindOpen is made where an epoch begins.
 func (r *Reader) Next(ctx context.Context) (Record, error) {
 	for {
 		for r.at < len(r.b.frames) {
@@ -111,6 +115,7 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 				Payload: frame[frameOverhead:length:length],
 			}
 			if r.wanted(&rec) {
+				r.epoch = r.w.hdr.epoch
 				return rec, nil
 			}
 		}
