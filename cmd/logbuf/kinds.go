@@ -11,10 +11,10 @@ var opcodes = [16]string{1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pon
 
 var controlKinds = map[uint8]string{
 	journal.KindStream: "stream", journal.KindLoss: "loss", journal.KindClock: "clock",
-	journal.KindMark: "mark", journal.KindClose: "close",
+	journal.KindMark: "mark", journal.KindClose: "close", journal.KindOpen: "open",
 }
 
-// kindName names the kind of a record: data, user-2 … user-63, stream, loss, clock, mark, close, control-0x45 ….
+// kindName names the kind of a record: data, user-2 … user-63, stream, loss, clock, mark, close, open, control-0x46 ….
 func kindName(rec journal.Record) string {
 	if rec.Kind == journal.KindData {
 		return "data"

@@ -122,6 +122,12 @@ func describeControl(rec journal.Record, at func(ns int64) string) string {
 		return "mark: " + string(appendPayload(nil, afterVersion(rec.Payload)))
 	case journal.KindClose:
 		return "closed in good order"
+	case journal.KindOpen:
+		epoch, err := journal.ParseOpen(rec.Payload)
+		if err != nil {
+			return unreadable(rec, err)
+		}
+		return fmt.Sprintf("opened for writing, epoch %d", epoch)
 	}
 	return fmt.Sprintf("control record of kind %#x, %s, not known to this version", rec.Kind, cli.Plural(len(rec.Payload), "byte"))
 }

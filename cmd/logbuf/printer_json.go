@@ -109,6 +109,10 @@ func appendControlJSON(b []byte, rec journal.Record) []byte {
 		if text := afterVersion(rec.Payload); utf8.Valid(text) {
 			return appendJSONString(append(b, `,"text":`...), text)
 		}
+	case journal.KindOpen:
+		if epoch, err := journal.ParseOpen(rec.Payload); err == nil {
+			return strconv.AppendUint(append(b, `,"epoch":`...), epoch, 10)
+		}
 	case journal.KindLoss:
 		loss, err := journal.ParseLoss(rec.Payload)
 		if err != nil {
