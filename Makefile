@@ -58,12 +58,12 @@ bench: ## the first comparison: ring, recorder and read-back against a Go channe
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
 
 EXPLORE := $(GO) test -tags logbuf_explore -count=1 -timeout 6h
-explore: ## runs the shipped rings and channels in every order up to a bound, seconds
+explore: ## runs the shipped rings and channels in every order up to a bound, two or three minutes
 	$(GO) vet -tags logbuf_explore ./internal/... ./queue ./channel
 	$(EXPLORE) ./internal/explore
 	$(EXPLORE) -run Explore ./queue ./channel
 
-explore-long: ## the same with one preemption more, many minutes
+explore-long: ## the same with one preemption more, as far as a bound on the runs, and samples of the rest; 15 minutes
 	LOGBUF_EXPLORE=long $(EXPLORE) -run Explore -v ./queue ./channel
 
 mutants: ## one defect at a time in the rings, the parker, the channels: each must be caught; minutes

@@ -19,8 +19,8 @@ import (
 var long = os.Getenv("LOGBUF_EXPLORE") == "long"
 
 const (
-	longRuns    = 200_000
-	longSamples = 20_000
+	longRuns    = 150_000
+	longSamples = 50_000
 )
 
 func explored(t *testing.T, o explore.Options, make func() explore.Program) explore.Result {

@@ -17,6 +17,9 @@
 //	Write(rec)                             ──▶    Drain: a callback per record
 //	Append(max, encode)                           Peek, ReleaseTo: whole spans, zero copy
 //
+// Each ring counts what passes it (Stats). A handle that Clone makes of a shared
+// producer counts for itself besides.
+//
 // # The record
 //
 // A record is 8-byte aligned and little-endian: int32 length (8 + payload,

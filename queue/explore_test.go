@@ -22,7 +22,6 @@ import (
 // outcome is what one run of a program is checked against.
 type outcome struct {
 	want map[byte][][]byte // by producer: what must arrive
-	may  map[byte][][]byte // what may arrive or not, told by the answer of Commit
 	got  [][]byte
 	err  error
 	pins []*ring
@@ -137,8 +136,8 @@ func write(w interface{ WriteTyped(int32, []byte) error }, rec []byte) error {
 var long = os.Getenv("LOGBUF_EXPLORE") == "long"
 
 const (
-	longRuns    = 100_000
-	longSamples = 20_000
+	longRuns    = 80_000
+	longSamples = 40_000
 )
 
 // explored runs all orders within the bound on preemptions. Only where o says

@@ -43,6 +43,8 @@ type Result struct {
 // String says what the bounds have let be explored.
 func (r Result) String() string {
 	switch {
+	case r.Err != nil:
+		return fmt.Sprintf("failed in run %d", r.Runs)
 	case r.Complete:
 		return fmt.Sprintf("all %d runs, %d steps", r.Runs, r.Steps)
 	case r.Samples > 0:
