@@ -42,7 +42,14 @@ type Stall struct {
 // maxRetired is how many buffers may wait for late owners at once. One more
 // stalled claim is then not passed, so that memory is bounded by that many
 // buffers beside the one in use, and garbage.
-const maxRetired = 4
+//
+// maxKept bounds the garbage: how many buffers there may be that nobody waits
+// for and that are not collected, be it that the collector has not run, or that
+// somebody keeps copies of settled claims.
+const (
+	maxRetired = 4
+	maxKept    = 64
+)
 
 // stall is the consumer's state of stalled claims.
 type stall struct {
@@ -98,8 +105,9 @@ func (c *Consumer) stalled(unmarked bool) (Stall, bool) {
 //
 // The first claim passed in a buffer allocates a new one of the same capacity
 // for the producers. The old one counts until the owner of the claim settles
-// it, late, or the garbage collector finds that nobody can; as long as four of
-// them count, no further buffer is left behind, and PassStalled returns false.
+// it, late, or the garbage collector finds that nobody can. As long as four of
+// them count, or 64 are not collected, no further buffer is left behind, and
+// PassStalled returns false.
 func (c *Consumer) PassStalled(limit time.Duration) bool {
 	s, ok := c.stalled(false)
 	if !ok || s.Age < limit {
@@ -117,7 +125,7 @@ func (c *Consumer) PassStalled(limit time.Duration) bool {
 // retire closes the ring and puts a fresh one in its place.
 func (c *Consumer) retire() bool {
 	c.retired = stillThere(c.retired)
-	if awaited(c.retired) == maxRetired {
+	if len(c.retired) == maxKept || awaited(c.retired) == maxRetired {
 		return false
 	}
 	r := c.ring

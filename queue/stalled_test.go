@@ -473,3 +473,35 @@ func TestBuffersWithoutASlotCount(t *testing.T) {
 		})
 	}
 }
+
+// Copies of settled claims keep their buffers, but not without end.
+func TestKeptBuffersAreBounded(t *testing.T) {
+	p, c, _ := NewMPSC(128)
+	var kept []Claim
+	pass := func() bool {
+		cl := mustClaim(t, p, 8)
+		passed := c.PassStalled(0)
+		cl.Abort()
+		wantRecords(t, c)
+		kept = append(kept, cl)
+		return passed
+	}
+	for i := range maxKept {
+		if !pass() {
+			t.Fatalf("claim %d is not passed", i)
+		}
+		runtime.GC()
+	}
+	if pass() {
+		t.Fatalf("%d buffers are kept, and one more", maxKept)
+	}
+	runtime.KeepAlive(kept)
+	kept = nil
+	for range 10 {
+		runtime.GC()
+		if pass() {
+			return
+		}
+	}
+	t.Fatal("buffers that nobody keeps are still counted")
+}
