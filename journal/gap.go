@@ -18,3 +18,6 @@ func (g Gap) Lost() (records uint64, known bool) {
 	}
 	return g.LastSeq + 1 - g.FirstSeq, true
 }
+
+// declaredMissing is the reason of gaps that a segment's header declares.
+const declaredMissing = "declared missing when this copy of a damaged archive was made"

@@ -32,6 +32,7 @@ type pass struct {
 	first    *tail    // judgement on the first gap
 	damaged  bool     // totals cannot be compared with the footer any more
 	table    ordinals // of the stream table, nil when its end was not seen
+	unsure   bool     // records of streams that are not known are declared lost: ordinals are at least what was counted
 	recent   []uint32 // header checksums of the blocks since the last data record
 }
 
@@ -199,6 +200,7 @@ func (p *pass) countFrames(b *block) {
 			if l, err := ParseLoss(framePayload(frame)); err == nil {
 				l.Stream = stream
 				p.total(stream).Lost += l.Records
+				p.unsure = p.unsure || stream == 0 && l.Reason == LossDamage
 				p.rep.loss(LossRecord{Loss: l, Seq: seq})
 			}
 		}

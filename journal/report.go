@@ -73,7 +73,7 @@ type Report struct {
 	Torn         *TornError             // the torn tail, nil when there is none
 	Foreign      []string               // files in the directory that are no part of an archive
 
-	lost int // gaps that a power cut has made
+	lost int // gaps that are neither declared nor trimmed
 }
 
 func newReport() *Report {
@@ -82,6 +82,12 @@ func newReport() *Report {
 
 func (r *Report) problem(g Gap) { r.Problems, r.ProblemCount = listed(r.Problems, g), r.ProblemCount+1 }
 func (r *Report) gap(g Gap)     { r.Gaps, r.GapCount = listed(r.Gaps, g), r.GapCount+1 }
+
+// lose notes a gap that makes the verdict Lossy.
+func (r *Report) lose(g Gap) {
+	r.gap(g)
+	r.lost++
+}
 
 func (r *Report) loss(l LossRecord) {
 	r.Losses, r.LossRecords = listed(r.Losses, l), r.LossRecords+1

@@ -147,34 +147,9 @@ func (w *Writer) fillNext(next *nextSegment, hdr segmentHeader) (*segment, error
 	return seg, nil
 }
 
-// appendTable appends the blocks of the stream table to w.opening, which holds the segment's header: every stream there is, so that each
-// file can be understood alone. There is at least one block, and the last one is marked, so that a table cut short is known for one.
+// appendTable appends the blocks of the stream table to w.opening, which holds the segment's header.
 func (w *Writer) appendTable(seg *segment, now int64) {
-	id := 0
-	for end := false; !end; {
-		start := len(w.opening)
-		w.opening = append(w.opening, make([]byte, blockHeaderLen)...)
-		info := newFrameInfo()
-		for ; id < len(w.streams); id++ {
-			name := w.streams[id]
-			if len(w.opening)-start-blockHeaderLen+FrameLen(streamNameAt+len(name)) > w.opts.MaxBlock {
-				break
-			}
-			def := appendStream(nil, w.ordinals.of(uint16(id+1)), name)
-			w.opening = AppendFrame(w.opening, Record{Time: now, Kind: KindStream, Stream: uint16(id + 1), Payload: def})
-		}
-		flags := uint16(blockControlOnly | blockTable)
-		if end = id == len(w.streams); end {
-			flags |= blockTableEnd
-		}
-		frames := w.opening[start+blockHeaderLen:]
-		if len(frames) == 0 {
-			flags |= blockSyncMark
-		}
-		h := seg.blockFor(frames, &info, flags, w.durablePos.Load())
-		h.encode(w.opening[start:], seg.seed)
-		seg.note(&h, &info)
-	}
+	w.opening = seg.appendTable(w.opening, w.streams, w.ordinals, now, w.durablePos.Load())
 }
 
 // askForNext asks the preparer for a next segment.

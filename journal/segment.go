@@ -63,6 +63,41 @@ func (s *segment) note(h *blockHeader, info *frameInfo) {
 	s.closed = h.flags&blockLast != 0
 }
 
+// appendTable appends the blocks of the stream table to dst, which holds the segment's header: every stream there is, so that each file can
+// be understood alone. names are by id − 1; an empty one is no stream. There is at least one block, and the last one is marked, so that a
+// table cut short is known for one.
+func (s *segment) appendTable(dst []byte, names []string, ord ordinals, now int64, durablePos uint64) []byte {
+	id := 0
+	for end := false; !end; {
+		start := len(dst)
+		dst = append(dst, make([]byte, blockHeaderLen)...)
+		info := newFrameInfo()
+		for ; id < len(names); id++ {
+			name := names[id]
+			if name == "" {
+				continue
+			}
+			if len(dst)-start-blockHeaderLen+FrameLen(streamNameAt+len(name)) > int(s.hdr.maxBlock) {
+				break
+			}
+			def := appendStream(nil, ord.of(uint16(id+1)), name)
+			dst = AppendFrame(dst, Record{Time: now, Kind: KindStream, Stream: uint16(id + 1), Payload: def})
+		}
+		flags := uint16(blockControlOnly | blockTable)
+		if end = id == len(names); end {
+			flags |= blockTableEnd
+		}
+		frames := dst[start+blockHeaderLen:]
+		if len(frames) == 0 {
+			flags |= blockSyncMark
+		}
+		h := s.blockFor(frames, &info, flags, durablePos)
+		h.encode(dst[start:], s.seed)
+		s.note(&h, &info)
+	}
+	return dst
+}
+
 // footer returns index and trailer.
 func (s *segment) footer(flags uint16) []byte {
 	b := make([]byte, 0, len(s.index)*indexEntryLen+trailerLen)

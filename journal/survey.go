@@ -78,3 +78,46 @@ func (s *survey) readHead(uuid [16]byte) error {
 	s.live = false
 	return nil
 }
+
+// lostSegment says what it means that the header of segment i cannot be read, c being what is wrong with it. prev is at the end of the segment
+// before, nil when that is not known, and expect is the sequence after it. The last segment may be what a crash during rotation leaves: then
+// torn is not nil; or what a live writer is making: then unborn is true.
+func (s *survey) lostSegment(i int, c *CorruptionError, prev *walker, expect uint64) (g Gap, torn *TornError, unborn bool, err error) {
+	f := s.segs[i]
+	last := i == len(s.segs)-1
+	if last && s.live && prev != nil && prev.hdr.number == s.head.segment {
+		return g, nil, true, nil
+	}
+	fi, err := s.a.fs.Stat(s.a.path(f.name))
+	if err != nil {
+		return g, nil, false, fmt.Errorf("journal: %w", err)
+	}
+	if last && i > 0 && prev != nil && s.segs[i-1].epoch == f.epoch && !(s.headOK && s.head.durablePos > prev.pos()) {
+		promised, err := s.a.headlessPromise(f, prev.pos())
+		if err != nil {
+			return g, nil, false, err
+		}
+		if !promised {
+			return g, &TornError{File: f.name, Bytes: fi.Size(), NextSeq: expect, Reason: c.Reason}, false, nil
+		}
+	}
+	g = Gap{File: f.name, FirstSeq: expect, LastSeq: ^uint64(0), Bytes: fi.Size(), Reason: c.Reason}
+	switch {
+	case !last:
+		g.FirstSeq, g.LastSeq = min(f.baseSeq, expect), s.segs[i+1].baseSeq-1
+	case s.headOK && s.head.nextSeq > expect:
+		g.LastSeq = s.head.nextSeq - 1
+	}
+	return g, nil, false, nil
+}
+
+// missingAtEnd says what HEAD knows to be missing behind the end of the last segment.
+func (s *survey) missingAtEnd(prev *walker, expect uint64) (g Gap, missing bool) {
+	if prev == nil || !s.headOK || s.head.durablePos <= prev.pos() {
+		return g, false
+	}
+	return Gap{
+		File: s.segs[len(s.segs)-1].name, Offset: prev.off, FirstSeq: expect, LastSeq: max(s.head.nextSeq, expect) - 1,
+		Reason: fmt.Sprintf("HEAD says that data behind this was durable, in segment %d: it is missing", s.head.segment),
+	}, true
+}

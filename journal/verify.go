@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -160,7 +159,10 @@ func (wk *verifyWorker) segment(i int) *part {
 	p.err = ps.run()
 	wk.buf, wk.totals = w.buf, ps.totals
 	w.buf, w.scan, w.file = nil, nil, nil
-	p.w, p.table, p.end = w, ps.table, ps.seg.ordinals
+	p.w, p.table = w, ps.table
+	if !ps.unsure {
+		p.end = ps.seg.ordinals
+	}
 	return p
 }
 
@@ -191,10 +193,8 @@ func (v *verifier) merge(p *part) error {
 	case p.unborn:
 		v.rep.Segments--
 		return nil
-	case errors.Is(p.err, fs.ErrNotExist) && !v.begun && p.i+1 < len(v.segs):
-		v.rep.Segments-- // trimmed while Verify was under way
-		v.rep.FirstSeq = v.segs[p.i+1].baseSeq
-		v.expect = v.rep.FirstSeq
+	case p.err != nil && v.a.trimmedAway(v.segs[p.i], p.err):
+		v.trimmed(p.i)
 		return nil
 	case p.err != nil:
 		return p.err
@@ -211,40 +211,36 @@ func (v *verifier) merge(p *part) error {
 	return nil
 }
 
-// badHeader handles a segment whose header cannot be read. The last one may be what a crash during rotation leaves.
+// trimmed leaves out segment i, which was removed while Verify was under way.
+func (v *verifier) trimmed(i int) {
+	v.rep.Segments--
+	if i+1 == len(v.segs) {
+		return
+	}
+	next := v.segs[i+1].baseSeq
+	if !v.begun {
+		v.rep.FirstSeq = next
+	}
+	v.prev, v.ordinals, v.expect = nil, nil, next
+}
+
+// badHeader handles a segment whose header cannot be read.
 func (v *verifier) badHeader(i int, c *CorruptionError) error {
-	s := v.segs[i]
-	last := i == len(v.segs)-1
-	if last && v.live && v.prev != nil && v.prev.hdr.number == v.head.segment {
+	g, torn, unborn, err := v.lostSegment(i, c, v.prev, v.expect)
+	switch {
+	case err != nil:
+		return err
+	case unborn:
 		v.rep.Segments--
-		return nil // being made
+		return nil
+	case torn != nil:
+		v.rep.Torn = torn
+		return nil
 	}
-	fi, err := v.a.fs.Stat(v.a.path(s.name))
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
+	if i+1 < len(v.segs) {
+		v.expect = g.LastSeq + 1
 	}
-	if last && i > 0 && v.prev != nil && v.segs[i-1].epoch == s.epoch && !(v.headOK && v.head.durablePos > v.prev.pos()) {
-		promised, err := v.a.headlessPromise(s, v.prev.pos())
-		if err != nil {
-			return err
-		}
-		if !promised {
-			v.rep.Torn = &TornError{File: s.name, Bytes: fi.Size(), NextSeq: v.expect, Reason: c.Reason}
-			return nil
-		}
-	}
-	end := ^uint64(0)
-	if !last {
-		end = v.segs[i+1].baseSeq - 1
-		v.expect = v.segs[i+1].baseSeq
-	} else if v.headOK && v.head.nextSeq > v.expect {
-		end = v.head.nextSeq - 1
-	}
-	first := v.expect
-	if !last {
-		first = min(s.baseSeq, v.expect)
-	}
-	v.rep.problem(Gap{File: s.name, FirstSeq: first, LastSeq: end, Bytes: fi.Size(), Reason: c.Reason})
+	v.rep.problem(g)
 	v.rep.Sealed = false
 	v.prev, v.ordinals = nil, nil
 	return nil
@@ -254,8 +250,14 @@ func (v *verifier) badHeader(i int, c *CorruptionError) error {
 func (v *verifier) checkStart(p *part, first bool) {
 	hdr, name := p.hdr, v.segs[p.i].name
 	if hdr.predFlags&predGap != 0 && hdr.predSeq < hdr.baseSeq {
-		v.ordinals = nil
-		v.rep.gap(Gap{File: name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: "declared missing when this copy of a damaged archive was made"})
+		v.rep.gap(Gap{File: name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing})
+	}
+	if first {
+		if gap, missing := v.a.beforeFirst(hdr); missing && gap.Trimmed {
+			v.rep.gap(gap)
+		} else if missing {
+			v.rep.lose(gap)
+		}
 	}
 	if v.prev == nil {
 		if first && hdr.predFlags&predFirst != 0 && (hdr.predSeq != 0 || hdr.number != 1) {
@@ -290,11 +292,8 @@ func (v *verifier) checkTable(p *part) {
 func (v *verifier) finish() *Report {
 	r := v.rep
 	r.NextSeq = v.expect
-	if v.prev != nil && v.headOK && r.Torn == nil && v.head.durablePos > v.prev.pos() {
-		r.problem(Gap{
-			File: v.segs[len(v.segs)-1].name, Offset: v.prev.off, FirstSeq: v.expect, LastSeq: max(v.head.nextSeq, v.expect) - 1,
-			Reason: fmt.Sprintf("HEAD says that data behind this was durable, in segment %d: it is missing", v.head.segment),
-		})
+	if g, missing := v.missingAtEnd(v.prev, v.expect); missing && r.Torn == nil {
+		r.problem(g)
 	}
 	if r.Records == 0 {
 		r.MinTime, r.MaxTime = 0, 0

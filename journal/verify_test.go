@@ -179,3 +179,42 @@ func TestVerifyOptionsChecked(t *testing.T) {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }
+
+// What was trimmed is told from what is lost by the note TRIM: without it, or when more is missing than it says, the verdict is loss.
+func TestVerifyTrimmedOrLost(t *testing.T) {
+	src := longArchive(t)
+	names := segmentNames(t, src)
+	trimmed := func(t *testing.T) *vfs.Mem {
+		mem := src.Clone()
+		if _, err := Trim(memDir, &TrimOptions{FS: mem, BeforeSeq: 110}); err != nil {
+			t.Fatal(err)
+		}
+		return mem
+	}
+	for _, test := range []struct {
+		name    string
+		make    func(t *testing.T) *vfs.Mem
+		verdict Verdict
+		want    Gap
+	}{
+		{"trimmed", trimmed, Clean, Gap{LastSeq: 99, Trimmed: true}},
+		{"trimmed, and the note is gone", func(t *testing.T) *vfs.Mem { mem := trimmed(t); mustRemove(t, mem, trimName); return mem }, Lossy, Gap{LastSeq: 99}},
+		{"trimmed, and then another is gone", func(t *testing.T) *vfs.Mem {
+			mem := trimmed(t)
+			mustRemove(t, mem, names[2])
+			return mem
+		}, Lossy, Gap{FirstSeq: 100, LastSeq: 149}},
+		{"removed", func(t *testing.T) *vfs.Mem { mem := src.Clone(); mustRemove(t, mem, names[0]); return mem }, Lossy, Gap{LastSeq: 49}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			rep, err := Verify(memDir, &VerifyOptions{FS: test.make(t)})
+			if err != nil || rep.Verdict != test.verdict || rep.GapCount != 1 {
+				t.Fatalf("%+v, %v", rep, err)
+			}
+			g := rep.Gaps[0]
+			if g.FirstSeq != test.want.FirstSeq || g.LastSeq != test.want.LastSeq || g.Trimmed != test.want.Trimmed || g.Reason == "" || g.File == "" {
+				t.Errorf("%+v, want %+v", g, test.want)
+			}
+		})
+	}
+}
