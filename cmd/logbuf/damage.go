@@ -38,7 +38,7 @@ func (e *damageError) look(stderr io.Writer) {
 	if e.exact {
 		return
 	}
-	report, err := runVerify(stderr, e.dir)
+	report, err := runVerify(stderr, e.dir, 0)
 	if err != nil {
 		return // the message keeps what the reader said
 	}

@@ -16,7 +16,7 @@ other command reads one, also while it is being written. Data goes to stdout,
 everything else to stderr.
 
 Exit codes: 0 all is well, 1 failed (verify: torn tail), 2 corrupt archive,
-3 unreadable archive, 64 usage. More: logbuf help exit-codes`
+3 unreadable archive, 4 loss, 64 usage. More: logbuf help exit-codes`
 
 const rootExample = `  # see the whole path at work: feed, record, verify, replay, compare
   logbuf demo

@@ -13,6 +13,9 @@ const exitCodesLong = `Exit codes of every logbuf command:
       the offset and the sequence numbers that are lost.
    3  unreadable: no archive there, an empty directory, a file instead of a
       directory, no permission, or a format version this build does not know.
+   4  loss: verify found no damage, but records are missing: a power cut took them
+      before they were durable while later ones survived, or the oldest segments
+      are gone and no note says that they were removed on purpose.
   64  usage: the command line cannot be understood.`
 
 func newExitCodesTopic() *cobra.Command {

@@ -16,10 +16,14 @@ const verifyLong = `Read an archive from end to end, check every byte of it, and
 is damaged and what was lost. Nothing is changed; a writer may be active.
 
 A torn tail is what a crash leaves behind: bytes that were never promised as
-durable. Corruption is damage to bytes that were. Records that were lost while
-recording (a full ring, a reconnect) are listed too; they are no damage.
+durable. Corruption is damage to bytes that were. A loss is neither: records are
+missing that nobody was promised (a power cut between two segments), or the oldest
+segments are gone and no note says that they were removed on purpose.
 
-Exit codes: 0 clean, 1 torn tail, 2 corrupt, 3 unreadable, 64 usage.`
+Records that were lost while recording (a full ring, a reconnect) are listed too, as
+is what was trimmed or declared missing by 'logbuf salvage'; that is no damage.
+
+Exit codes: 0 clean, 1 torn tail, 2 corrupt, 3 unreadable, 4 loss, 64 usage.`
 
 const verifyExample = `  logbuf verify day1
 
@@ -30,7 +34,10 @@ const verifyExample = `  logbuf verify day1
   logbuf verify day1 --json | jq '.problems[] | {file, first_seq, last_seq}'`
 
 func newVerifyCmd() *cobra.Command {
-	var asJSON, utc bool
+	var (
+		asJSON, utc bool
+		workers     int
+	)
 	cmd := &cobra.Command{
 		Use:               "verify DIR",
 		Short:             "Check every byte of an archive",
@@ -39,7 +46,10 @@ func newVerifyCmd() *cobra.Command {
 		Args:              oneDir,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			report, err := runVerify(cmd.ErrOrStderr(), args[0])
+			if workers < 0 {
+				return cli.Usagef("--workers %d is negative: write how many segments to read at once, or 0 for one per core", workers)
+			}
+			report, err := runVerify(cmd.ErrOrStderr(), args[0], workers)
 			if err != nil {
 				return readError(args[0], err)
 			}
@@ -51,14 +61,16 @@ func newVerifyCmd() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&utc, "utc", false, "times in UTC (json always is), not in local time")
+	cmd.Flags().IntVar(&workers, "workers", 0, "read so many segments at once (default one per core); on a rotating disk 1 is best")
 	return cmd
 }
 
 // runVerify draws a progress bar when stderr is a terminal.
-func runVerify(stderr io.Writer, dir string) (*journal.Report, error) {
+func runVerify(stderr io.Writer, dir string, workers int) (*journal.Report, error) {
 	status, start := cli.NewStatus(stderr), time.Now()
 	defer status.Clear()
 	return journal.Verify(dir, &journal.VerifyOptions{
+		Workers:  workers,
 		Progress: func(done, total int64) { status.Progress("verifying", done, total, start) },
 	})
 }
@@ -70,6 +82,8 @@ func verdictExit(v journal.Verdict) error {
 		return nil
 	case journal.Torn:
 		return &cli.ExitError{Code: cli.ExitTorn}
+	case journal.Lossy:
+		return &cli.ExitError{Code: cli.ExitLoss}
 	case journal.Corrupt:
 		return &cli.ExitError{Code: cli.ExitCorrupt}
 	}
@@ -136,6 +150,7 @@ func seqSpan(records, first, next uint64) string {
 }
 
 func (v verifyText) problems(dir string) {
+	v.gaps()
 	for _, p := range v.r.Problems {
 		v.printf("problem: %s at offset %d: %s; %s", p.File, p.Offset, p.Reason, lostRange(p.FirstSeq, p.LastSeq))
 	}
@@ -148,6 +163,20 @@ func (v verifyText) problems(dir string) {
 	}
 	if v.r.Verdict == journal.Corrupt {
 		v.printf("  keep a copy of %s before anything writes to it; 'logbuf cat' reads up to the damage, and behind it with --from-seq", shellWord(dir))
+	}
+}
+
+// gaps prints what is missing without being damage.
+func (v verifyText) gaps() {
+	for _, g := range v.r.Gaps {
+		what := "missing"
+		if g.Trimmed {
+			what = "trimmed"
+		}
+		v.printf("%s: before or in %s at offset %d: %s; %s", what, g.File, g.Offset, g.Reason, lostRange(g.FirstSeq, g.LastSeq))
+	}
+	if more := v.r.GapCount - len(v.r.Gaps); more > 0 {
+		v.printf("missing: and %s more", cli.Count(more))
 	}
 }
 

@@ -1,11 +1,16 @@
 package main
 
-import "github.com/nexus-logbuf/logbuf/journal"
+import (
+	"maps"
+	"slices"
+
+	"github.com/nexus-logbuf/logbuf/journal"
+)
 
 // verifyJSON is what `verify --json` prints. Fields are stable; new ones may be added.
 type verifyJSON struct {
 	Dir       string            `json:"dir"`
-	Verdict   string            `json:"verdict"` // clean, torn, corrupt
+	Verdict   string            `json:"verdict"` // clean, torn, loss, corrupt
 	Sealed    bool              `json:"sealed"`  // closed in good order
 	Active    bool              `json:"active"`  // a writer has it open
 	Records   uint64            `json:"records"`
@@ -21,6 +26,9 @@ type verifyJSON struct {
 	Streams   map[uint16]string `json:"streams"`
 	Problems  []problemJSON     `json:"problems"` // the first 10000
 	ProblemN  int               `json:"problem_count"`
+	Gaps      []gapJSON         `json:"gaps"` // the first 10000
+	GapN      int               `json:"gap_count"`
+	Totals    []streamTotalJSON `json:"stream_totals"`
 	Torn      *tornJSON         `json:"torn,omitempty"`
 	Losses    []lossRecordJSON  `json:"losses"` // the first 10000
 	LossN     int               `json:"loss_records"`
@@ -35,6 +43,36 @@ type problemJSON struct {
 	FirstSeq *uint64 `json:"first_seq,omitempty"`
 	LastSeq  *uint64 `json:"last_seq,omitempty"`
 	What     string  `json:"what"`
+}
+
+// gapJSON says which records are missing although nothing is damaged.
+type gapJSON struct {
+	problemJSON
+	Trimmed bool `json:"trimmed"` // removed on purpose, and a note says so
+}
+
+// streamTotalJSON is what there is of one stream; stream_id 0 holds what is of none.
+type streamTotalJSON struct {
+	Stream   string `json:"stream,omitempty"`
+	StreamID uint16 `json:"stream_id"`
+	Records  uint64 `json:"records"`
+	Bytes    uint64 `json:"payload_bytes"`
+	Lost     uint64 `json:"lost_records"`
+	MinTime  string `json:"min_time,omitempty"`
+	MaxTime  string `json:"max_time,omitempty"`
+}
+
+func newStreamTotals(r *journal.Report) []streamTotalJSON {
+	list := []streamTotalJSON{}
+	for _, id := range slices.Sorted(maps.Keys(r.Totals)) {
+		t := r.Totals[id]
+		s := streamTotalJSON{Stream: r.Streams[id], StreamID: id, Records: t.Records, Bytes: t.Bytes, Lost: t.Lost}
+		if t.Records > 0 {
+			s.MinTime, s.MaxTime = timeJSON(t.MinTime), timeJSON(t.MaxTime)
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 type tornJSON struct {
@@ -57,7 +95,8 @@ func newVerifyJSON(dir string, r *journal.Report) verifyJSON {
 		Dir: dir, Verdict: r.Verdict.String(), Sealed: r.Sealed, Active: r.Active, Records: r.Records, Control: r.Control, Bytes: r.Bytes,
 		FileBytes: r.FileSize, Segments: r.Segments, Blocks: r.Blocks, FirstSeq: r.FirstSeq, NextSeq: r.NextSeq,
 		Streams: r.Streams, Foreign: r.Foreign,
-		Problems: []problemJSON{}, ProblemN: r.ProblemCount, Losses: []lossRecordJSON{}, LossN: r.LossRecords,
+		Problems: []problemJSON{}, ProblemN: r.ProblemCount, Gaps: []gapJSON{}, GapN: r.GapCount, Totals: newStreamTotals(r),
+		Losses: []lossRecordJSON{}, LossN: r.LossRecords,
 	}
 	if v.Streams == nil {
 		v.Streams = map[uint16]string{}
@@ -67,6 +106,9 @@ func newVerifyJSON(dir string, r *journal.Report) verifyJSON {
 	}
 	for _, p := range r.Problems {
 		v.Problems = append(v.Problems, newProblemJSON(p))
+	}
+	for _, g := range r.Gaps {
+		v.Gaps = append(v.Gaps, gapJSON{problemJSON: newProblemJSON(g), Trimmed: g.Trimmed})
 	}
 	if t := r.Torn; t != nil {
 		v.Torn = &tornJSON{File: t.File, Offset: t.Offset, Bytes: t.Bytes, NextSeq: t.NextSeq, Reason: t.Reason}

@@ -12,6 +12,7 @@ const (
 	ExitFailed     = 1  // anything that has no code of its own
 	ExitCorrupt    = 2  // damage inside what was promised as durable
 	ExitUnreadable = 3  // not an archive, no permission, an unknown version, an empty directory
+	ExitLoss       = 4  // verify: records are missing that nobody was promised, or that no note says were removed on purpose
 	ExitUsage      = 64 // the command line cannot be understood (EX_USAGE of sysexits.h)
 )
 
