@@ -96,8 +96,8 @@ func (s *Sim) InSync(f func(name string)) {
 }
 
 // FailSync sets a function that is asked before every sync of a file, with its base name. When it returns an error the sync fails with it,
-// and what it should have made durable counts as written from then on, as on a real system: it can be read until the power cut, and no later
-// sync makes it durable. (A sync that a Fault over the Sim fails leaves all as it was.)
+// and the data that it should have made durable counts as written from then on, as on a real system: it can be read until the power cut, and
+// no later sync makes it durable. (A sync that a Fault over the Sim fails leaves all as it was.)
 func (s *Sim) FailSync(f func(name string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -134,7 +134,7 @@ type image struct {
 // link carries out those changes of directories that keep says true of.
 func (m *image) link(keep func(i int) bool) {
 	for i, op := range m.disk.open {
-		if op.kind != OpWrite && op.kind != OpTruncate && keep(i) {
+		if !op.ofFile() && keep(i) {
 			m.out.link(op)
 		}
 	}
@@ -164,7 +164,7 @@ func (d *Disk) changed() []int {
 	var list []int
 	seen := make(map[int]bool)
 	for _, op := range d.open {
-		if (op.kind == OpWrite || op.kind == OpTruncate) && !seen[op.ino] {
+		if op.ofFile() && !seen[op.ino] {
 			seen[op.ino] = true
 			list = append(list, op.ino)
 		}
@@ -180,7 +180,7 @@ func (m *image) file(ino int, has func(i, sector int) bool, size func(i int) int
 	length := int64(len(durable))
 	for i := range m.disk.open {
 		op := &m.disk.open[i]
-		if op.ino != ino || op.kind != OpWrite && op.kind != OpTruncate {
+		if op.ino != ino || !op.ofFile() {
 			continue
 		}
 		from, to := op.touches(len(now))

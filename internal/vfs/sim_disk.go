@@ -132,12 +132,26 @@ func (d *Disk) content(ino int) []byte {
 	return b
 }
 
-// syncFile makes a file's data and size durable, as they were when the sync began. A sync that failed has lost them.
+// opGrow is what a sync that failed leaves of a write: the file is as long as it has made it. The data is lost.
+const opGrow OpKind = "grow"
+
+// ofFile reports whether the operation changes what is in a file.
+func (o *simOp) ofFile() bool { return o.kind == OpWrite || o.kind == OpTruncate || o.kind == opGrow }
+
+// syncFile makes a file's data and size durable, as they were when the sync began. A sync that failed has lost the data.
 func (d *Disk) syncFile(op simOp) {
+	if op.fail {
+		for i := range d.open {
+			if p := &d.open[i]; d.log[i] < op.n && p.ino == op.ino && p.kind == OpWrite {
+				*p = simOp{kind: opGrow, path: p.path, ino: p.ino, off: p.off + int64(len(p.data))}
+			}
+		}
+		return
+	}
 	b := cloneBytes(d.durable.files[op.ino])
 	d.settle(op.n, func(p simOp) bool {
-		mine := p.ino == op.ino && (p.kind == OpWrite || p.kind == OpTruncate)
-		if mine && !op.fail {
+		mine := p.ino == op.ino && p.ofFile()
+		if mine {
 			b = p.apply(b)
 		}
 		return mine
@@ -148,7 +162,7 @@ func (d *Disk) syncFile(op simOp) {
 // syncDir makes the entries of a directory durable.
 func (d *Disk) syncDir(op simOp) {
 	d.settle(op.n, func(p simOp) bool {
-		if p.kind == OpWrite || p.kind == OpTruncate || filepath.Dir(p.path) != op.path {
+		if p.ofFile() || filepath.Dir(p.path) != op.path {
 			return false
 		}
 		d.durable.link(p)
@@ -212,6 +226,9 @@ func (o *simOp) touches(size int) (from, to int) {
 	end := o.off + int64(len(o.data))
 	if o.kind == OpTruncate {
 		end = max(o.off, int64(size))
+	}
+	if o.kind == opGrow {
+		return 0, 0
 	}
 	return int(o.off / Sector), int((end + Sector - 1) / Sector)
 }

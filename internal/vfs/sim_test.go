@@ -151,7 +151,7 @@ func TestSimFailedSync(t *testing.T) {
 	if got := content(t, r.f["a"]); got != "12" {
 		t.Errorf("before the power cut: %q", got)
 	}
-	r.is("after it", CrashKeep, 0, files{"a": "1"})
+	r.is("after it", CrashKeep, 0, files{"a": "1\x00"})
 	r.write("a", "2", 1) // written again it is as good as new
 	r.ok(r.f["a"].SyncData())
 	r.is("written again", CrashDrop, 0, files{"a": "12"})
