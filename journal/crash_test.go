@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
@@ -30,10 +31,10 @@ type crashRun struct {
 	w    *Writer
 	opts Options
 
-	gen      uint8          // of the records being written
-	gens     []uint8        // by sequence: the generation that each record was written in
-	promises []crashMark    // what was promised when
-	busy     map[int]string // operations at which things were begun, for messages
+	failing  bool        // within failSync
+	gen      uint8       // of the records being written
+	gens     []uint8     // by sequence: the generation that each record was written in
+	promises []crashMark // what was promised when
 }
 
 // crashMark says that after so many operations all records below seq were promised to be durable.
@@ -49,9 +50,7 @@ func newCrashRun(t *testing.T, sim *vfs.Sim) *crashRun {
 func (r *crashRun) open() {
 	r.t.Helper()
 	w, err := openStepped(memDir, &r.opts)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	r.must(err)
 	r.w = w
 	if uint64(len(r.gens)) < w.NextSeq() {
 		r.t.Fatalf("recovered up to %d, only %d were ever written", w.NextSeq(), len(r.gens))
@@ -87,15 +86,12 @@ func crashRecord(seq uint64, gen uint8) Record {
 func (r *crashRun) append(n int) {
 	r.t.Helper()
 	var frames []byte
-	for i := range n {
-		seq := uint64(len(r.gens))
-		frames = AppendFrame(frames, crashRecord(seq, r.gen))
+	for range n {
+		frames = AppendFrame(frames, crashRecord(uint64(len(r.gens)), r.gen))
 		r.gens = append(r.gens, r.gen)
-		_ = i
 	}
-	if _, err := r.w.AppendFrames(frames, n); err != nil {
-		r.t.Fatal(err)
-	}
+	_, err := r.w.AppendFrames(frames, n)
+	r.must(err)
 	r.promise()
 }
 
@@ -117,7 +113,16 @@ func (r *crashRun) duringSync(f func()) {
 // rotate begins a new segment, stepping whatever that has to wait for.
 func (r *crashRun) rotate() {
 	r.t.Helper()
-	r.w.forceRotate(r.t)
+	r.w.mu.Lock()
+	next, err := r.w.takeNext(true)
+	if err == nil {
+		err = r.w.rotate(next)
+	}
+	if err == nil {
+		err = r.w.publish()
+	}
+	r.w.mu.Unlock()
+	r.must(err)
 	r.promise()
 }
 
@@ -131,14 +136,12 @@ func (r *crashRun) rotateIfReady() {
 			err = r.w.publish()
 		}
 	}
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	r.must(err)
 }
 
 func (r *crashRun) close() {
 	r.t.Helper()
-	mustClose(r.t, r.w)
+	r.must(r.w.Close())
 	r.promise()
 }
 
@@ -147,6 +150,42 @@ func (r *crashRun) die() {
 	if err := r.w.lock.Close(); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// stopRun is what ends a process of which a sync has failed.
+type stopRun struct{}
+
+// must ends the test when err is not nil; within failSync, the process.
+func (r *crashRun) must(err error) {
+	r.t.Helper()
+	switch {
+	case err != nil && r.failing:
+		panic(stopRun{})
+	case err != nil:
+		r.t.Fatal(err)
+	}
+}
+
+// failSync runs a process of which the n-th sync of a segment or of next.tmp fails. It ends with the first call that says so.
+func (r *crashRun) failSync(n int, process func()) {
+	r.sim.FailSync(func(name string) error {
+		if n--; n == -1 && name != headName {
+			return syscall.EIO
+		}
+		return nil
+	})
+	r.failing = true
+	defer func() {
+		if e := recover(); e != nil && e != any(stopRun{}) {
+			panic(e)
+		}
+		r.failing = false
+		r.sim.FailSync(nil)
+		if r.sim.Locked(memDir + "/" + lockName) {
+			r.die()
+		}
+	}()
+	process()
 }
 
 // crashScripts are the runs.
@@ -240,17 +279,46 @@ func TestCrash(t *testing.T) {
 	for _, s := range crashScripts {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			r := newCrashRun(t, vfs.NewSim())
-			s.run(r)
-			c := &crasher{t: t, script: s.name, run: r, seen: make(map[uint64]uint64)}
-			if replayCrash.script != "" {
-				c.replay()
-				return
-			}
-			c.all()
-			t.Logf("%d operations, %d images, %d of them different, %d crashes of recovery", r.sim.Total(), c.images, c.checked, c.inner)
+			crashScript(t, s.name, s.run)
 		})
 	}
+}
+
+// A process of which one sync fails ends. What it wrote since the last good sync can be read, as if it was there; the next process believes it,
+// makes it durable, and a power cut does not take it any more.
+func TestCrashAfterFailedSync(t *testing.T) {
+	for n := range 10 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			crashScript(t, t.Name(), func(r *crashRun) {
+				r.failSync(n, func() {
+					r.open()
+					r.append(2)
+					r.sync()
+					r.append(1)
+					r.rotate()
+					r.append(2)
+					r.sync()
+					r.close()
+				})
+				r.open()
+				r.append(1)
+				r.close()
+			})
+		})
+	}
+}
+
+func crashScript(t *testing.T, name string, run func(r *crashRun)) {
+	r := newCrashRun(t, vfs.NewSim())
+	run(r)
+	c := &crasher{t: t, script: name, run: r, seen: make(map[uint64]uint64)}
+	if replayCrash.script != "" {
+		c.replay()
+		return
+	}
+	c.all()
+	t.Logf("%d operations, %d images, %d of them different, %d crashes of recovery", r.sim.Total(), c.images, c.checked, c.inner)
 }
 
 // crasher crashes a run.
@@ -271,7 +339,7 @@ func crashEffort() (exhaustive, seeds, innerEvery int) {
 	case raceEnabled || testing.Short():
 		return 3, 1, 40
 	}
-	return 7, 4, 10
+	return 6, 3, 20
 }
 
 func (c *crasher) all() {

@@ -143,7 +143,9 @@ func (a archive) judgeSuccessor(t *tail, pred *walker, later []segmentFile) erro
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if t.kept, err = hasRecord(w, size); err != nil {
+	if hdr.predPos == pred.pos() {
+		t.hangs = false
+	} else if t.kept, err = hasRecord(w, size); err != nil {
 		return err
 	}
 	w.reset(f, hdr)

@@ -413,11 +413,11 @@ func (p *pass) missingFooter(bad string) error {
 	if err != nil {
 		return err
 	}
-	switch _, ok, err := p.successor(); {
-	case err != nil:
-		return err
-	case t.verdict == Corrupt || !ok && !p.last():
+	switch {
+	case t.verdict == Corrupt:
 		p.note(p.w.off, p.size, p.w.nextSeq, bad, false)
+	case t.verdict == Lossy: // it was there, with a loss declared, and is written again at the next open
+		p.lost(t.endSeq)
 	case p.last():
 		p.rep.Sealed = false
 		p.torn(t)

@@ -21,11 +21,12 @@ type recovery struct {
 	ordinals ordinals // at the end of the archive
 
 	aside *segmentFile // a last segment that never became whole, to be set aside
-	prev  *segment     // the segment before the last one, when it must still be sealed
+	prev  *segment     // the segment before the last one, when the last one was begun before it was sealed
 	lost  *tail        // of prev: what was lost between it and last, nil when nothing was
 	last  *segment     // the segment that the archive ends with, nil when there is none
 	tail  *tail        // the torn tail of last, nil when it ends cleanly
-	seal  bool         // last has no footer yet
+
+	sealPrev, seal bool // prev, last have no footer yet
 
 	found Recovery
 }
@@ -196,11 +197,10 @@ func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 		if succ.baseSeq > seg.nextSeq {
 			r.loss(seg.nextSeq, succ.baseSeq)
 		}
-		return false, closing(f, nil)
-	case sealed && whole:
-		return false, closing(f, nil)
-	case whole:
 		r.prev = seg
+		return false, nil
+	case whole:
+		r.prev, r.sealPrev = seg, !sealed
 		return false, nil
 	}
 	t, err := r.a.judge(w, reason, r.segs[i:])
@@ -210,7 +210,7 @@ func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 	case t.verdict == Corrupt:
 		return false, closing(f, t.corruption(seg.name))
 	case t.verdict == Lossy:
-		r.prev, r.lost = seg, &t
+		r.prev, r.sealPrev, r.lost = seg, true, &t
 		r.loss(t.nextSeq, t.endSeq)
 		return false, nil
 	}
@@ -238,6 +238,7 @@ func walkSegment(f vfs.File, name string, hdr segmentHeader) (*segment, *walker,
 			return seg, w, reason, err
 		}
 		seg.note(&b.blockHeader, &b.info)
+		seg.promised = max(seg.promised, b.durablePos)
 		seg.ordinals.take(b.frames, &b.info)
 	}
 }
@@ -355,14 +356,10 @@ func (r *recovery) repair() error {
 		flags := uint16(sealRecover)
 		if r.lost != nil {
 			flags |= sealTorn | sealLoss
-			if err := r.copyTail(r.prev, r.lost); err != nil {
-				return err
-			}
 		}
-		if err := r.sealFile(r.prev, flags); err != nil {
+		if err := r.finish(r.prev, r.lost, r.sealPrev, flags); err != nil {
 			return err
 		}
-		r.prev = nil
 	}
 	if r.last == nil {
 		return nil
@@ -372,18 +369,34 @@ func (r *recovery) repair() error {
 		flags |= sealTorn
 		r.torn()
 		r.found.TornFirst, r.found.TornLast = r.tail.nextSeq, r.tail.endSeq-1
-		if err := r.copyTail(r.last, r.tail); err != nil {
-			return err
-		}
 	}
-	if r.seal {
-		if err := r.sealFile(r.last, flags); err != nil {
-			return err
+	return r.finish(r.last, r.tail, r.seal, flags)
+}
+
+// finish saves and cuts the torn tail of a segment, gives it its footer and closes it.
+func (r *recovery) finish(s *segment, t *tail, seal bool, flags uint16) error {
+	var err error
+	if t != nil {
+		err = r.copyTail(s, t)
+	}
+	switch {
+	case err != nil:
+		return err
+	case seal:
+		if err = r.rewriteData(s); err == nil {
+			err = r.sealFile(s, flags)
 		}
-	} else if err := r.last.file.Close(); err != nil {
+	default:
+		err = r.rewriteFooter(s)
+	}
+	if err != nil {
+		return err
+	}
+	f := s.file
+	s.file = nil
+	if err := f.Close(); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	r.last.file = nil
 	return nil
 }
 
@@ -441,7 +454,7 @@ func (r *recovery) copyTail(s *segment, t *tail) (err error) {
 	return nil
 }
 
-// sealFile cuts what is behind the data, writes the footer and closes the file. The file was synced when it was opened.
+// sealFile cuts what is behind the data and writes the footer. The file was synced when it was opened.
 func (r *recovery) sealFile(s *segment, flags uint16) error {
 	size, err := s.file.Size()
 	if err != nil {
@@ -453,9 +466,6 @@ func (r *recovery) sealFile(s *segment, flags uint16) error {
 		}
 	}
 	if _, err := s.writeFooter(flags); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if err := s.file.Close(); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil

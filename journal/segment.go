@@ -23,6 +23,7 @@ type segment struct {
 	maxTime  int64    // running maximum
 	closed   bool     // the last block says that no more follow
 	sealed   uint16   // flags of its footer, once recovery has found that whole
+	promised uint64   // largest log position that a block calls durable, as far as it was walked
 	ordinals ordinals // at the end of the data, as far as it was walked
 
 	index      []indexEntry
