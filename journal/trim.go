@@ -114,7 +114,7 @@ func (a archive) planOffline() (*trimPlan, error) {
 	}
 	p := &trimPlan{a: a, segs: r.segs, next: r.found.NextSeq, now: time.Now().UnixNano()}
 	first := r.last
-	if r.prev != nil {
+	if r.sealPrev {
 		first = r.prev
 	}
 	for p.limit < len(r.segs)-1 && (first == nil || r.segs[p.limit].name != first.name) {
