@@ -34,6 +34,7 @@ func exploreClones(how string) explore.Program {
 			defer done()
 			if how == "write" {
 				rec := record(i, 0, 6)
+				o.begins(rec)
 				if err := handles[i].WriteTyped(1, rec); err != nil {
 					o.fail("write: %v", err)
 				}

@@ -55,6 +55,7 @@ func TestExploreTwoRetirements(t *testing.T) {
 						defer done()
 						p.TryClaim(2) // leaked; maybe in the second ring
 						rec := record(1, 0, 3)
+						o.begins(rec)
 						if cl, err := p.TryClaim(12); err == nil {
 							copy(cl.Bytes(), rec)
 							if cl.CommitN(3) {
@@ -67,12 +68,14 @@ func TestExploreTwoRetirements(t *testing.T) {
 					func() {
 						defer done()
 						rec := record(2, 0, 4)
+						o.begins(rec)
 						if err := write(p, rec); err == nil {
 							o.sent(rec)
 						} else if !closer {
 							o.fail("%v", err)
 						}
 						rec = record(2, 1, 4)
+						o.begins(rec)
 						if o.err == nil && len(o.want[2]) == 1 {
 							if err := write(p, rec); err == nil {
 								o.sent(rec)

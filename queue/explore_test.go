@@ -25,6 +25,33 @@ type outcome struct {
 	got  [][]byte
 	err  error
 	pins []*ring
+
+	// In the order of accesses: before the call that claims a record, and after
+	// it is committed.
+	clock        int
+	began, ended map[string]int
+}
+
+// begins notes that a record is about to be claimed.
+func (o *outcome) begins(rec []byte) {
+	if o.began == nil {
+		o.began, o.ended = map[string]int{}, map[string]int{}
+	}
+	o.clock++
+	o.began[string(rec)] = o.clock
+}
+
+// checkOrder checks that the records of an MPSC ring came in one order: none
+// behind one whose claim was begun after it was committed.
+func (o *outcome) checkOrder() error {
+	newest := 0
+	for i, rec := range o.got {
+		if end := o.ended[string(rec)]; end != 0 && end < newest {
+			return fmt.Errorf("record %x was committed before one was begun that came before it: %x", rec, o.got[:i])
+		}
+		newest = max(newest, o.began[string(rec)])
+	}
+	return nil
 }
 
 // pin keeps the ring that c reads from the garbage collector: which accesses
@@ -67,18 +94,26 @@ func (o *outcome) check(c *Consumer) error {
 			return fmt.Errorf("producer %d sent %d records, %d arrived", p, len(want), next[p])
 		}
 	}
+	if err := o.checkOrder(); err != nil {
+		return err
+	}
 	if c.head != c.pos || c.released != c.pos {
 		return fmt.Errorf("space not given back: head %d, released %d, pos %d", c.head, c.released, c.pos)
 	}
 	return nil
 }
 
-// sent notes, in the order of a producer's calls, a record that must arrive.
+// sent notes, in the order of a producer's calls, a record that must arrive. If
+// its beginning was noted, it is committed now.
 func (o *outcome) sent(rec []byte) {
 	if o.want == nil {
 		o.want = map[byte][][]byte{}
 	}
 	o.want[rec[0]] = append(o.want[rec[0]], rec)
+	if o.began[string(rec)] != 0 {
+		o.clock++
+		o.ended[string(rec)] = o.clock
+	}
 }
 
 // reading is a consumer thread: to the end, by one of the ways to read.
@@ -250,10 +285,11 @@ func TestExploreMPSC(t *testing.T) {
 						return func() {
 							for i, n := range sizes {
 								rec := record(id, byte(i), n)
-								o.sent(rec)
+								o.begins(rec)
 								if err := write(p, rec); err != nil {
 									o.fail("write: %v", err)
 								}
+								o.sent(rec)
 							}
 							done()
 						}
@@ -458,11 +494,12 @@ func TestExploreMPSCPassStalled(t *testing.T) {
 					Threads: []func(){
 						func() {
 							defer done()
+							rec := record(1, 0, 6)
+							o.begins(rec)
 							cl, err := p.TryClaim(6)
 							if err != nil {
 								return
 							}
-							rec := record(1, 0, 6)
 							copy(cl.Bytes(), rec)
 							if cl.Commit() {
 								o.sent(rec)
@@ -471,6 +508,7 @@ func TestExploreMPSCPassStalled(t *testing.T) {
 						func() {
 							defer done()
 							rec := record(2, 0, 4)
+							o.begins(rec)
 							if err := write(p, rec); err == nil {
 								o.sent(rec)
 							} else if err != ErrClosed || !closing {
@@ -495,5 +533,35 @@ func TestExploreMPSCPassStalled(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The check of the order itself: two records that follow one another must not
+// come the other way round, two that overlap may.
+func TestExplorerOrderIsChecked(t *testing.T) {
+	a, b := record(1, 0, 4), record(2, 0, 4)
+	for _, d := range []struct {
+		name    string
+		overlap bool
+		got     [][]byte
+		ok      bool
+	}{
+		{"one after the other", false, [][]byte{a, b}, true},
+		{"the other way round", false, [][]byte{b, a}, false},
+		{"overlapping", true, [][]byte{b, a}, true},
+	} {
+		o := &outcome{got: d.got}
+		o.begins(a)
+		if d.overlap {
+			o.begins(b)
+			o.sent(a)
+		} else {
+			o.sent(a)
+			o.begins(b)
+		}
+		o.sent(b)
+		if err := o.checkOrder(); (err == nil) != d.ok {
+			t.Errorf("%s: %v", d.name, err)
+		}
 	}
 }
