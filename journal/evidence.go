@@ -94,6 +94,9 @@ func (a archive) judge(w *walker, reason string, later []segmentFile) (tail, err
 		}
 		t.settled = !torn
 	}
+	if w.hdr.rewritten() { // it was whole and durable, footer included, before it had its name
+		t.settled = true
+	}
 	if hd, ok := a.readHead(w.hdr.uuid); ok && (hd.durablePos > w.pos() || hd.epoch == w.hdr.epoch && hd.writtenPos > w.pos()) {
 		t.saw(hd.nextSeq, hd.durablePos)
 	}

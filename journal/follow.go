@@ -30,12 +30,12 @@ type view struct {
 }
 
 // finish returns the offset where the segment's data ends for good, if that is known.
-func (v *view) finish(basePos uint64) (end int64, known bool) {
+func (v *view) finish(hdr *segmentHeader) (end int64, known bool) {
 	switch {
 	case v.sealed && v.trailer.flags&sealLoss != 0: // before what the successor says
 		return int64(v.trailer.dataEnd), true
-	case v.succ != nil:
-		return int64(v.succ.predPos - basePos), true
+	case v.succ != nil && !hdr.rewritten():
+		return int64(v.succ.predPos - hdr.basePos), true
 	case v.sealed:
 		return int64(v.trailer.dataEnd), true
 	}
@@ -92,7 +92,7 @@ func checkSuccessor(w *walker, hdr segmentHeader, name string) error {
 	case hdr.predPos != w.pos() || hdr.predSeq != w.nextSeq:
 		reason = fmt.Sprintf("segment says that the one before it ends at position %d with sequence %d, it ends at %d with %d",
 			hdr.predPos, hdr.predSeq, w.pos(), w.nextSeq)
-	case hdr.predHcrc != w.prevHcrc && w.chained:
+	case hdr.predHcrc != w.endHcrc() && w.chained:
 		reason = "segment does not continue the last block of the one before it"
 	default:
 		return nil
@@ -189,7 +189,7 @@ func (r *Reader) adopt(segs []segmentFile) {
 func (r *Reader) bound() int64 {
 	v := &r.view
 	base := r.w.hdr.basePos
-	end, finished := v.finish(base)
+	end, finished := v.finish(&r.w.hdr)
 	if !finished {
 		end = min(v.size, r.writtenBound())
 	}
@@ -201,7 +201,7 @@ func (r *Reader) bound() int64 {
 			end = segmentHeaderLen // nobody says that anything is durable
 		}
 	}
-	if r.stop > 0 {
+	if r.stop > 0 && !r.w.hdr.rewritten() { // a segment rewritten since the open is delivered to its end: all of it is durable
 		end = min(end, offsetOf(r.stop, base))
 	}
 	return max(end, segmentHeaderLen)
@@ -308,7 +308,7 @@ func (r *Reader) atGap(bad string) (again bool, err error) {
 		r.tries = 0
 		return true, nil
 	}
-	if end, finished := v.finish(r.w.hdr.basePos); finished && bad == atEnd && v.end >= end {
+	if end, finished := v.finish(&r.w.hdr); finished && bad == atEnd && v.end >= end {
 		if v.sealed || r.w.off >= end {
 			return r.leave(end)
 		}

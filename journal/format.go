@@ -21,6 +21,7 @@ const (
 	frameFormatTime = 1 // frames are 8 bytes of header, 8 bytes of time, payload
 	blockAlign      = 8
 	codecRaw        = 0
+	codecZstd       = 2 // only in rewritten segments
 
 	headName = "HEAD"
 	lockName = "LOCK"

@@ -29,7 +29,7 @@ const (
 // blockHeader stands before each block of frames.
 type blockHeader struct {
 	stored     uint32 // bytes after the header
-	raw        uint32 // bytes of frames; equals stored
+	raw        uint32 // bytes of frames; equals stored unless they are compressed
 	payloadCRC uint32 // CRC32C of the stored bytes
 	count      uint32 // data records inside
 	baseSeq    uint64 // sequence of the first of them
@@ -99,12 +99,14 @@ func decodeBlockHeader(b []byte, seed, maxBlock uint32) (h blockHeader, bad stri
 // check refuses values that no writer makes.
 func (h *blockHeader) check(maxBlock uint32) string {
 	switch {
-	case h.codec != codecRaw:
+	case h.codec != codecRaw && h.codec != codecZstd:
 		return fmt.Sprintf("block codec %d is not known to this program", h.codec)
-	case h.stored > maxBlock || h.stored%blockAlign != 0 || h.raw != h.stored:
+	case h.codec == codecRaw && (h.stored > maxBlock || h.stored%blockAlign != 0 || h.raw != h.stored):
 		return fmt.Sprintf("block lengths %d and %d: must be equal, a multiple of 8 and at most %d", h.stored, h.raw, maxBlock)
-	case h.count > h.stored/frameOverhead:
-		return fmt.Sprintf("block of %d bytes cannot hold %d records", h.stored, h.count)
+	case h.codec == codecZstd && (h.raw > maxBlock || h.raw%blockAlign != 0 || h.stored%blockAlign != 0 || h.stored == 0 || h.stored >= h.raw):
+		return fmt.Sprintf("compressed block lengths %d and %d: must be multiples of 8, the first the lower one, the second at most %d", h.stored, h.raw, maxBlock)
+	case h.count > h.raw/frameOverhead:
+		return fmt.Sprintf("block of %d bytes cannot hold %d records", h.raw, h.count)
 	case h.baseSeq > math.MaxInt64 || h.durablePos > math.MaxInt64:
 		return "block sequence or position is out of range"
 	}

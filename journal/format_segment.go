@@ -152,5 +152,22 @@ func (h *segmentHeader) check() error {
 	return nil
 }
 
+// endPos returns the log position of the end of the data, which is at offset off of the file: of a rewritten segment where it was when the
+// segment was written. That is where its successor begins. All of a rewritten segment is durable, so no position inside it matters.
+func (h *segmentHeader) endPos(off int64) uint64 {
+	if h.rewritten() {
+		return h.basePos + h.origLen
+	}
+	return h.basePos + uint64(off)
+}
+
+// endHcrc returns the header checksum of the last block as the successor repeats it; last is that of the last block in the file.
+func (h *segmentHeader) endHcrc(last uint32) uint32 {
+	if h.rewritten() {
+		return h.origHcrc
+	}
+	return last
+}
+
 // rewritten reports whether the blocks are not those that the writer wrote.
 func (h *segmentHeader) rewritten() bool { return h.features&featRewritten != 0 }

@@ -18,6 +18,9 @@ type keeper struct {
 	compressed atomic.Uint64 // segments compressed
 	errMu      sync.Mutex
 	err        error // of the last run
+
+	compactor compactor   // the keeper's own
+	tried     segmentFile // the newest one that was compressed, or found not to be for it
 }
 
 // While something keeps the keeper from its work it tries again after so long, and looks at the clock at least so often.

@@ -85,7 +85,7 @@ func (p *pass) look() error {
 	if p.headless {
 		return nil
 	}
-	if !p.finished {
+	if !p.finished && !p.w.hdr.rewritten() {
 		if err := p.askSuccessor(); err != nil {
 			return err
 		}

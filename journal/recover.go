@@ -188,7 +188,7 @@ func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 	if err != nil {
 		return false, closing(f, err)
 	}
-	whole := seg.pos() == succ.predPos && seg.lastHcrc == succ.predHcrc && seg.nextSeq == succ.predSeq
+	whole := seg.pos() == succ.predPos && seg.endHcrc() == succ.predHcrc && seg.nextSeq == succ.predSeq
 	if whole {
 		r.ordinals = seg.ordinals // where the last one's stream table is cut short
 	}

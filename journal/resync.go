@@ -68,7 +68,7 @@ func (w *walker) restore(at *walker) {
 func (r *Reader) damage(t tail) error {
 	v, w := &r.view, &r.w
 	start := *w
-	end, finished := v.finish(w.hdr.basePos)
+	end, finished := v.finish(&w.hdr)
 	if !finished {
 		end = t.size
 	}

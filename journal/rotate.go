@@ -45,7 +45,7 @@ func (w *Writer) start() error {
 func (w *Writer) firstSegment(r *recovery) error {
 	hdr := segmentHeader{number: 1, predFlags: predFirst, maxBefore: noMaxTime}
 	if last := r.last; last != nil {
-		hdr = segmentHeader{number: last.hdr.number + 1, basePos: last.pos(), baseSeq: last.nextSeq, predHcrc: last.lastHcrc, predFlags: predSealed, maxBefore: last.maxSoFar()}
+		hdr = segmentHeader{number: last.hdr.number + 1, basePos: last.pos(), baseSeq: last.nextSeq, predHcrc: last.endHcrc(), predFlags: predSealed, maxBefore: last.maxSoFar()}
 		if r.tail != nil || r.aside != nil {
 			hdr.predFlags |= predTorn
 		}

@@ -39,7 +39,10 @@ func newSegment(f vfs.File, name string, hdr segmentHeader) *segment {
 }
 
 // pos returns the log position of the end of the data.
-func (s *segment) pos() uint64 { return s.hdr.basePos + uint64(s.off) }
+func (s *segment) pos() uint64 { return s.hdr.endPos(s.off) }
+
+// endHcrc returns the header checksum at the end of the data as a successor repeats it.
+func (s *segment) endHcrc() uint32 { return s.hdr.endHcrc(s.lastHcrc) }
 
 // maxSoFar returns the time of the latest data record of the archive up to the end of the data; noMaxTime when there is none.
 func (s *segment) maxSoFar() int64 { return max(s.hdr.maxBefore, s.maxTime) }

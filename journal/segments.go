@@ -91,7 +91,7 @@ func (a archive) segmentInfo(segs []segmentFile, i int) (SegmentInfo, error) {
 			return info, err
 		}
 	}
-	info.Number, info.Created = hdr.number, hdr.created
+	info.Number, info.Created, info.Compressed = hdr.number, hdr.created, hdr.rewritten()
 	info.NextSeq, info.Records, info.Lost, info.RawBytes = t.nextSeq, t.records, t.lost, int64(t.rawBytes)
 	if t.minTime <= t.maxTime {
 		info.MinTime, info.MaxTime = t.minTime, t.maxTime

@@ -13,7 +13,7 @@ const readAhead = 256 << 10
 
 // walker goes through the blocks of one segment in order, and checks each: magic, header checksum, limits, chain, sequence, payload
 // checksum, frames. It holds at most readAhead or one block of the segment's limit, whichever is more: 64 MiB + 64 at the very most, and
-// never more than the file has.
+// never more than the file has. In a rewritten segment it also holds the decompressed block, at most 64 MiB.
 type walker struct {
 	file vfs.File
 	hdr  segmentHeader
@@ -30,6 +30,7 @@ type walker struct {
 	buf    []byte // bytes of the file from bufOff on
 	bufOff int64
 	scan   []byte // scratch of searchBlocks
+	raw    []byte // the frames of a compressed block
 }
 
 // block is a whole, checked block. frames lives until the next call to the walker.
@@ -45,12 +46,15 @@ func (w *walker) reset(f vfs.File, hdr segmentHeader) {
 	*w = walker{
 		file: f, hdr: hdr, seed: crcSeed(hdr.salt),
 		off: segmentHeaderLen, prevHcrc: hdr.crc, chained: true, nextSeq: hdr.baseSeq, maxTime: noMaxTime,
-		buf: w.buf[:0], scan: w.scan,
+		buf: w.buf[:0], scan: w.scan, raw: w.raw,
 	}
 }
 
-// pos returns the log position of off.
-func (w *walker) pos() uint64 { return w.hdr.basePos + uint64(w.off) }
+// pos returns the log position of off; in a rewritten segment that of its end.
+func (w *walker) pos() uint64 { return w.hdr.endPos(w.off) }
+
+// endHcrc returns, at the end of a segment, the header checksum that its successor repeats.
+func (w *walker) endHcrc() uint32 { return w.hdr.endHcrc(w.prevHcrc) }
 
 // forget drops what was read ahead: the file may have changed since.
 func (w *walker) forget() { w.buf = w.buf[:0] }
@@ -102,6 +106,15 @@ func (w *walker) next(end int64, b *block) (bad string, err error) {
 		return "block is cut", nil
 	}
 	b.frames = whole[blockHeaderLen:]
+	if crcOf(b.frames) != b.payloadCRC {
+		return "block payload checksum is wrong", nil
+	}
+	if b.codec == codecZstd {
+		if b.frames, bad = decompress(w.raw, b.frames, int(b.raw)); bad != "" {
+			return bad, nil
+		}
+		w.raw = b.frames
+	}
 	if bad = b.checkFrames(); bad != "" {
 		return bad, nil
 	}
@@ -142,6 +155,8 @@ func (w *walker) follows(b *block) string {
 		return "block's running maximum of time goes back"
 	case b.durablePos > w.hdr.basePos+uint64(b.off):
 		return "block says that bytes after it are durable"
+	case b.codec != codecRaw && !w.hdr.rewritten():
+		return fmt.Sprintf("block has codec %d in a segment that was not rewritten", b.codec)
 	}
 	return ""
 }
@@ -155,11 +170,8 @@ func (w *walker) pass(b *block) {
 	w.lastFlag = b.flags
 }
 
-// checkFrames checks the frames against the header.
+// checkFrames checks the frames, whose checksum is right, against the header.
 func (b *block) checkFrames() string {
-	if crcOf(b.frames) != b.payloadCRC {
-		return "block payload checksum is wrong"
-	}
 	b.info = newFrameInfo()
 	off, bad := walkFrames(b.frames, 0, len(b.frames), &b.info)
 	switch {
