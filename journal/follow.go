@@ -53,7 +53,17 @@ func (r *Reader) open(i int) error {
 			return closing(f, err)
 		}
 	}
-	return r.use(i, f, hdr)
+	crossed := r.file != nil
+	if err := r.use(i, f, hdr); err != nil || !crossed || hdr.predSeq == hdr.baseSeq {
+		return err
+	}
+	return &GapError{Gap: r.declaredGap()}
+}
+
+// declaredGap is the gap that the current segment says is before it.
+func (r *Reader) declaredGap() Gap {
+	hdr := &r.w.hdr
+	return Gap{File: r.segs[r.i].name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: "lost before the archive was salvaged"}
 }
 
 // use makes segment i, which has been opened, the current one.
@@ -66,11 +76,18 @@ func (r *Reader) use(i int, f vfs.File, hdr segmentHeader) error {
 	}
 	r.file, r.i, r.unscanned, r.view, r.judgement = f, i, 0, view{}, nil
 	r.w.reset(f, hdr)
-	r.b, r.at, r.judged, r.tries = block{}, 0, -1, 0
+	r.b, r.at, r.judged, r.tries, r.probed = block{}, 0, -1, 0, false
 	if begins {
 		r.announce(&hdr)
 	}
-	return r.look()
+	if err := r.look(); err != nil {
+		return err
+	}
+	if v := &r.view; r.opts.ToTime != 0 && v.sealed && v.trailer.records > 0 && v.trailer.minTime > r.opts.ToTime && v.end >= int64(v.trailer.dataEnd) {
+		r.w.place(int64(v.trailer.dataEnd), v.trailer.nextSeq) // nothing of it is wanted
+		r.unscanned = r.w.off
+	}
+	return nil
 }
 
 // checkSuccessor checks that hdr continues what w has walked to its end.
@@ -251,7 +268,7 @@ func (r *Reader) load(ctx context.Context) error {
 		}
 		bad, err := r.w.next(r.view.end, &r.b)
 		if err == nil && bad == "" {
-			r.begin()
+			r.deliver()
 			return nil
 		}
 		r.b, r.at = block{}, 0
@@ -287,8 +304,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// begin starts to deliver the block that was just read.
-func (r *Reader) begin() {
+// deliver starts to deliver the block that was just read.
+func (r *Reader) deliver() {
 	r.at, r.seq = 0, r.b.baseSeq
 	if r.b.flags&blockControlOnly != 0 {
 		eachStream(r.b.frames, func(id uint16, name string) { r.streams[id] = name })
@@ -334,6 +351,9 @@ func (r *Reader) leave(end int64) (again bool, err error) {
 	w := &r.w
 	if v.succ != nil && r.takenOver(v.succ) {
 		return true, r.reissue()
+	}
+	if r.probed && !r.confirmed(atEnd) {
+		return true, r.rewalk()
 	}
 	t := &v.trailer
 	if v.sealed && t.flags&sealLoss != 0 && w.off > end && r.i+1 < len(r.segs) {
@@ -414,6 +434,9 @@ func (r *Reader) doubt(bad string) (again bool, err error) {
 	if r.triesAt != r.w.off || r.tries == 0 {
 		r.triesAt, r.tries, r.suspect = r.w.off, 1, false
 		return true, nil
+	}
+	if r.probed && !r.confirmed(bad) {
+		return true, r.rewalk()
 	}
 	v := &r.view
 	if r.opts.Follow && r.judged == v.size {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"maps"
 
@@ -15,6 +16,7 @@ import (
 type ReaderOptions struct {
 	FromSeq  uint64 // first sequence to read; default 0 = the first there is
 	FromTime int64  // start at the first data record with this time or later, nanoseconds since the Unix epoch; default 0 = none
+	ToTime   int64  // deliver no data record that is later; segments that hold only such are passed over; default 0 = all
 	End      bool   // start at the end, for following
 	Follow   bool   // wait for more at the end instead of io.EOF
 	Durable  bool   // deliver only what is known to be durable
@@ -39,10 +41,12 @@ type Reader struct {
 	w      walker        // over it
 	view   view          // what is known about its end
 
-	b    block  // being delivered
-	at   int    // index of the next frame in b.frames
-	seq  uint64 // of the next data record in b
-	fits bool   // FromTime was reached
+	b       block  // being delivered
+	at      int    // index of the next frame in b.frames
+	seq     uint64 // of the next data record in b
+	fits    bool   // FromTime was reached
+	reached bool   // FromTime was reached before the first segment there is
+	probed  bool   // the walker was placed by a search that payloads can deceive
 
 	epoch uint64 // of the last record that was given
 
@@ -67,6 +71,9 @@ type Reader struct {
 //
 // A sequence before the first one there is starts at the first. One after the last starts at the end: io.EOF, or waiting when following.
 // Without Follow the reader stops where the archive ended when it was opened.
+//
+// Sequences are the only order. Where the clock was stepped back, records behind the one that FromTime finds may be earlier: who wants none of
+// them looks at Record.Time. When the first record of that time was removed with its segment, reading begins with the first there is.
 func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) {
 	r := &Reader{streams: make(map[uint16]string)}
 	if opts != nil {
@@ -76,20 +83,29 @@ func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) {
 		r.opts.FS = vfs.OS
 	}
 	r.a = archive{fs: r.opts.FS, dir: dir}
-	var err error
-	if r.segs, _, err = r.a.listForReading(); err != nil {
-		return nil, err
-	}
 	r.fits = r.opts.FromTime == 0
-	if err := r.seek(); passing(err) {
-		r.gap = err
-	} else if err != nil {
-		if r.file != nil {
-			err = errors.Join(err, r.file.Close())
+	for try := 1; ; try++ {
+		err := r.begin()
+		switch {
+		case err == nil:
+			return r, nil
+		case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrNotArchive) && try < listTries:
+			continue // a segment was trimmed or set aside since it was listed
 		}
 		return nil, err
 	}
-	return r, nil
+}
+
+// begin lists the archive and goes to where reading begins.
+func (r *Reader) begin() (err error) {
+	if r.segs, _, err = r.a.listForReading(); err != nil {
+		return err
+	}
+	if err = r.seek(); err != nil && r.file != nil {
+		err = errors.Join(err, r.file.Close())
+		r.file = nil
+	}
+	return err
 }
 
 // Next returns the next record; its payload is valid until the next call of Next or Close. The error is io.EOF at the end unless
@@ -134,7 +150,7 @@ func (r *Reader) wanted(rec *Record) bool {
 	if !r.fits && rec.Time >= r.opts.FromTime {
 		r.fits = true
 	}
-	return r.fits && rec.Seq >= r.opts.FromSeq
+	return r.fits && rec.Seq >= r.opts.FromSeq && (r.opts.ToTime == 0 || rec.Time <= r.opts.ToTime)
 }
 
 // All returns the records from here on. The sequence ends at the end of the archive, or after an error, which comes with a zero Record.

@@ -25,14 +25,14 @@ func (w *walker) resync(end int64) (found bool, err error) {
 			w.restore(&start)
 			return false, err
 		}
-		w.off, w.nextSeq, w.chained, w.maxTime, w.lastFlag = off, h.baseSeq, false, noMaxTime, 0
+		w.place(off, h.baseSeq)
 		bad, err := w.next(end, &b)
 		if err != nil {
 			w.restore(&start)
 			return false, err
 		}
 		if bad == "" { // back to its start: it is read by the one who asked
-			w.off, w.nextSeq, w.chained, w.maxTime, w.lastFlag = off, h.baseSeq, false, noMaxTime, 0
+			w.place(off, h.baseSeq)
 			return true, nil
 		}
 		from = off + blockAlign
@@ -54,6 +54,11 @@ func (w *walker) nextHeader(from, end int64, seq uint64) (h blockHeader, off int
 		return false
 	})
 	return h, off, err
+}
+
+// place puts the walker at a block that was found by a search: it is not known what stands before it.
+func (w *walker) place(off int64, seq uint64) {
+	w.off, w.nextSeq, w.chained, w.maxTime, w.lastFlag = off, seq, false, noMaxTime, 0
 }
 
 // restore puts the walker back to where it stood, keeping its memory.
@@ -112,7 +117,13 @@ func (g Gap) corruption() *CorruptionError {
 func (r *Reader) enter(j int) error {
 	err := r.openNext(j)
 	var c *CorruptionError
-	if err == nil || !errors.As(err, &c) {
+	if err == nil || passing(err) {
+		return err
+	}
+	if trimmed, e := r.passTrimmed(); trimmed || e != nil {
+		return e
+	}
+	if !errors.As(err, &c) {
 		return err
 	}
 	gap := Gap{File: c.File, Offset: c.Offset, FirstSeq: c.FirstSeq, Reason: c.Reason}
@@ -120,6 +131,27 @@ func (r *Reader) enter(j int) error {
 		gap.FirstSeq, j = r.w.nextSeq, r.i+1
 	}
 	return r.across(j, gap)
+}
+
+// passTrimmed goes to the first segment there is now, when those between it and the current one have been trimmed. It says so once, also
+// without Salvage: whoever reads an archive that is being trimmed may fall behind.
+func (r *Reader) passTrimmed() (bool, error) {
+	if r.file == nil || r.i+1 >= len(r.segs) {
+		return false, nil
+	}
+	f, hdr, err := r.a.openSegment(r.segs[r.i+1])
+	if err != nil {
+		return false, nil //nolint:nilerr // nothing can be said; the caller has an error
+	}
+	gap, missing := r.a.beforeFirst(hdr)
+	if !missing || !gap.Trimmed || hdr.uuid != r.w.hdr.uuid || hdr.number <= r.w.hdr.number {
+		return false, closing(f, nil)
+	}
+	gap.FirstSeq = r.w.nextSeq
+	if err := r.use(r.i+1, f, hdr); err != nil || gap.LastSeq+1 <= gap.FirstSeq {
+		return true, err
+	}
+	return true, &GapError{Gap: gap}
 }
 
 // across goes to the first segment from j on that can be read; all before it is in the gap.
