@@ -44,16 +44,21 @@ func (a archive) list() (segs []segmentFile, foreign []string, err error) {
 	if segs, foreign, err = a.listOthers(segs, foreign); err != nil {
 		return nil, nil, err
 	}
+	sortSegments(segs)
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == trimName }) {
+		segs = a.withoutTrimmed(segs)
+	}
+	return a.dropDead(segs), foreign, nil
+}
+
+// sortSegments sorts by base sequence, then by epoch.
+func sortSegments(segs []segmentFile) {
 	slices.SortFunc(segs, func(x, y segmentFile) int {
 		if x.baseSeq != y.baseSeq {
 			return compareUint(x.baseSeq, y.baseSeq)
 		}
 		return compareUint(x.epoch, y.epoch)
 	})
-	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == trimName }) {
-		segs = a.withoutTrimmed(segs)
-	}
-	return a.dropDead(segs), foreign, nil
 }
 
 // sortOut finds the segments, and the files that are no part of an archive, among a directory's entries. known makes the name that they

@@ -205,7 +205,7 @@ func searchBlocks(w *walker, from, end int64, found func(off int64, h *blockHead
 				continue
 			}
 			h, bad := decodeBlockHeader(buf[i:i+blockHeaderLen], w.seed, w.hdr.maxBlock)
-			if bad == "" && h.durablePos <= w.hdr.basePos+uint64(off)+uint64(i) && !found(off+int64(i), &h) {
+			if bad == "" && (w.free || h.durablePos <= w.hdr.basePos+uint64(off)+uint64(i)) && !found(off+int64(i), &h) {
 				return nil
 			}
 		}

@@ -151,7 +151,7 @@ func (p *pass) take(b *block) error {
 			p.entries++
 		}
 	}
-	if bad := p.seg.ordinals.take(b.frames, &b.info); bad != "" {
+	if bad := p.seg.ordinals.take(b.frames, &b.info); bad != "" && !p.unsure {
 		p.note(b.off, b.off+b.size(), b.baseSeq, bad, false)
 	}
 	if b.flags&blockTableEnd != 0 {
@@ -271,6 +271,7 @@ func (p *pass) judge(bad string) (tail, error) {
 		}
 		p.first = &t
 	}
+	p.w.free = p.beyond // bytes may have been cut out, or put in
 	return p.first.at(p.w, bad), nil
 }
 

@@ -177,7 +177,7 @@ func (a archive) beforeFirst(first segmentHeader) (gap Gap, missing bool) {
 	if first.number <= 1 {
 		return Gap{}, false
 	}
-	gap = Gap{File: segmentName(first.baseSeq, first.epoch), LastSeq: first.baseSeq - 1}
+	gap = Gap{File: segmentName(first.baseSeq, first.epoch), LastSeq: first.predSeq - 1}
 	note, ok := a.trimNote(first.uuid)
 	switch {
 	case !ok:

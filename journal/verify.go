@@ -31,6 +31,8 @@ type verifier struct {
 	stop     atomic.Bool   // workers need not go on
 	shown    int64         // bytes at the last call of progress
 	progress func(done, total int64)
+	abort    func() error // asked now and then: its error ends the work
+	workers  int
 }
 
 // part is what a worker found in one segment.
@@ -53,6 +55,14 @@ type part struct {
 // several goroutines at once; the Report does not depend on how many. Each holds one block at a time, at most 64 MiB, a segment's index, at
 // most 96 MiB, and the totals of the streams; what they have found waits for its turn for at most two segments each.
 func Verify(dir string, opts *VerifyOptions) (*Report, error) {
+	v, err := newVerifier(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	return v.verify()
+}
+
+func newVerifier(dir string, opts *VerifyOptions) (*verifier, error) {
 	var o VerifyOptions
 	if opts != nil {
 		o = *opts
@@ -66,7 +76,13 @@ func Verify(dir string, opts *VerifyOptions) (*Report, error) {
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
 	}
-	v := &verifier{survey: newSurvey(o.FS, dir), rep: newReport(), tick: make(chan struct{}, 1), progress: o.Progress}
+	return &verifier{
+		survey: newSurvey(o.FS, dir), rep: newReport(), workers: o.Workers, tick: make(chan struct{}, 1), progress: o.Progress,
+		abort: func() error { return nil },
+	}, nil
+}
+
+func (v *verifier) verify() (*Report, error) {
 	if err := v.begin(); err != nil {
 		return nil, err
 	}
@@ -74,7 +90,7 @@ func Verify(dir string, opts *VerifyOptions) (*Report, error) {
 	r.Foreign, r.Segments, r.Active, r.FileSize = v.foreign, len(v.segs), v.live, v.size
 	r.FirstSeq = v.segs[0].baseSeq
 	v.expect = r.FirstSeq
-	if err := v.run(min(o.Workers, len(v.segs))); err != nil {
+	if err := v.run(min(v.workers, len(v.segs))); err != nil {
 		return nil, err
 	}
 	return v.finish(), nil
@@ -100,6 +116,9 @@ func (v *verifier) run(workers int) error {
 	for issued, next := 0, 0; next < len(v.segs); {
 		for ; issued < len(v.segs) && issued-next < window; issued++ {
 			jobs <- issued
+		}
+		if err := v.abort(); err != nil {
+			return err
 		}
 		select {
 		case p := <-parts:
@@ -249,7 +268,10 @@ func (v *verifier) badHeader(i int, c *CorruptionError) error {
 // checkStart checks that a segment continues the one before, and notes the sequences that it declares missing.
 func (v *verifier) checkStart(p *part, first bool) {
 	hdr, name := p.hdr, v.segs[p.i].name
-	if hdr.predFlags&predGap != 0 && hdr.predSeq < hdr.baseSeq {
+	if hdr.predFlags&predGap != 0 {
+		v.ordinals = nil
+	}
+	if hdr.predSeq < hdr.baseSeq {
 		v.rep.gap(Gap{File: name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing})
 	}
 	if first {

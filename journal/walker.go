@@ -25,6 +25,7 @@ type walker struct {
 	nextSeq  uint64 // sequence that the next block should begin with
 	maxTime  int64  // running maximum before off
 	lastFlag uint16 // flags of the block before off
+	free     bool   // blocks may stand at other offsets than they were written at
 	lossy    bool   // at the end: what was between it and the end that the successor states is lost, and that is known
 
 	buf    []byte // bytes of the file from bufOff on
@@ -153,7 +154,7 @@ func (w *walker) follows(b *block) string {
 		return fmt.Sprintf("block begins with sequence %d, should be %d", b.baseSeq, w.nextSeq)
 	case b.maxTime < w.maxTime:
 		return "block's running maximum of time goes back"
-	case b.durablePos > w.hdr.basePos+uint64(b.off):
+	case !w.free && b.durablePos > w.hdr.basePos+uint64(b.off):
 		return "block says that bytes after it are durable"
 	case b.codec != codecRaw && !w.hdr.rewritten():
 		return fmt.Sprintf("block has codec %d in a segment that was not rewritten", b.codec)

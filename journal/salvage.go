@@ -1,0 +1,373 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
+)
+
+// SalvageOptions are the options of Salvage. Nil is the default.
+type SalvageOptions struct {
+	FS       vfs.FS                  // default: the operating system's
+	Progress func(done, total int64) // called about every MiB with bytes done and bytes to do, on the caller's goroutine; default none
+	Context  context.Context         // when it ends, Salvage stops with its error and leaves nothing in out; default: never
+}
+
+// SalvageReport is what Salvage found, and what it made of it.
+type SalvageReport struct {
+	Segments int    // segment files found
+	Records  uint64 // data records that can be read
+	Control  uint64 // control records that can be read, without the stream tables
+	Bytes    uint64 // payload bytes of those data records
+	FirstSeq uint64 // first sequence that the archive should have
+	NextSeq  uint64 // sequence after the last one that can be read or is known to be missing
+
+	Gaps     []Gap      // the damage, in order, the first 10000
+	GapCount int        // how many there are
+	Lost     uint64     // records in them, those that are known
+	Known    []Gap      // what was known to be missing before: trimmed, or declared by an earlier salvage; the first 10000
+	Torn     *TornError // the torn tail, nil when there is none: nobody was promised those records
+
+	OutSegments int   // segment files written to out
+	OutSize     int64 // bytes of them
+}
+
+// Salvage reads the archive in dir past every damage and reports what is missing, exactly: of each gap the first and the last sequence, as
+// far as anything that is left speaks of them. It delivers no byte whose checksum is wrong: a damaged block is lost as a whole. A segment
+// whose header page is destroyed is read all the same if its footer or its first two blocks are whole, see docs/JOURNAL.md. Nothing in dir is
+// changed, no lock is taken, and the directory need not be writable. A writer may be active: then Salvage goes up to what was written when
+// it began.
+//
+// When out is not empty, what can be read is written there as a new archive: the same sequences, epochs, streams, times, kinds and flags,
+// with a UUID of its own. Where records are missing a segment begins that declares it, and in it stands a loss record with LossDamage. So
+// Verify(out) is clean, and lists what is missing as gaps. Compressed blocks are written uncompressed. Cursors are not copied. out must not
+// exist, or be an empty directory outside of dir; the work is done in a directory beside it, out + ".partial", which is synced, verified by
+// reading it back, and renamed at the end. What an interrupted salvage leaves has that name, and the next one removes it.
+//
+// The error wraps ErrNotArchive or ErrVersion, wraps fs.ErrExist when out is in use, or is one of the system's; damage is no error. Salvage
+// holds one block at a time, at most 64 MiB, the index of a segment, at most 96 MiB, and the names of the streams.
+func Salvage(dir, out string, opts *SalvageOptions) (*SalvageReport, error) {
+	var o SalvageOptions
+	if opts != nil {
+		o = *opts
+	}
+	s := &salvager{survey: newSurvey(o.FS, dir), rep: &SalvageReport{}, progress: o.Progress, ctx: o.Context}
+	if s.ctx == nil {
+		s.ctx = context.Background()
+	}
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	if err := s.amend(); err != nil {
+		return nil, err
+	}
+	s.total = s.size
+	if out == "" {
+		return s.rep, s.run()
+	}
+	s.total = 2 * s.size // what is written is read back
+	if err := s.runInto(out); err != nil {
+		return nil, err
+	}
+	return s.rep, nil
+}
+
+// salvager goes through an archive, past every damage.
+type salvager struct {
+	*survey
+	rep *SalvageReport
+	out *salvageOut // nil when nothing is written
+
+	uuid  [16]byte // the archive's
+	known bool     // uuid is
+	next  uint64   // sequence after the last one delivered or known to be missing
+	begun bool     // a segment has been met
+	prev  *walker  // at the end of the segment before; nil when that is not known
+
+	ctx      context.Context //nolint:containedctx // one call's
+	progress func(done, total int64)
+	done     int64 // bytes read
+	shown    int64 // at the last call of progress
+	total    int64
+}
+
+// run goes through all segments.
+func (s *salvager) run() error {
+	s.rep.Segments = len(s.segs)
+	w := &walker{}
+	for i := range s.segs {
+		if err := s.segment(i, w); err != nil {
+			return err
+		}
+	}
+	if g, missing := s.missingAtEnd(s.prev, s.next); missing && s.rep.Torn == nil {
+		s.gap(g, true)
+	} else if h := s.head; s.prev == nil && s.headOK && h.durablePos == h.writtenPos && h.nextSeq > s.next { // its position says nothing
+		g.File, g.Reason = s.segs[len(s.segs)-1].name, "HEAD says that more was durable"
+		g.FirstSeq, g.LastSeq = s.next, h.nextSeq-1
+		s.gap(g, true)
+	}
+	s.rep.NextSeq = s.next
+	if s.out != nil {
+		return s.out.end(s.next)
+	}
+	return nil
+}
+
+// amend finds the archive's UUID, the one that most segments have, and puts segments whose files were renamed where their headers say.
+func (s *salvager) amend() error {
+	votes := make(map[[16]byte]int)
+	for i, file := range s.segs {
+		f, err := s.a.fs.OpenFile(s.a.path(file.name), 0, 0)
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		hdr, err := readHeader(f)
+		if closing(f, err) != nil {
+			continue // segment meets it
+		}
+		s.segs[i].baseSeq, s.segs[i].epoch = hdr.baseSeq, hdr.epoch
+		if votes[hdr.uuid]++; !s.known || votes[hdr.uuid] > votes[s.uuid] {
+			s.uuid, s.known = hdr.uuid, true
+		}
+	}
+	sortSegments(s.segs)
+	if s.known {
+		s.head, s.headOK = s.a.readHead(s.uuid)
+		s.live = s.live && s.headOK
+	}
+	return nil
+}
+
+// segment goes through segment i.
+func (s *salvager) segment(i int, w *walker) error {
+	file := s.segs[i]
+	f, hdr, err := s.a.openSegment(file)
+	var c *CorruptionError
+	headless := errors.As(err, &c)
+	if err != nil && !headless {
+		return err
+	}
+	if !headless {
+		w.reset(f, hdr)
+	} else {
+		var seed uint32
+		if f, hdr, seed, err = s.a.openHeadless(file); err != nil {
+			return err
+		}
+		if f == nil {
+			return s.hopeless(i, c)
+		}
+		w.reset(f, hdr)
+		w.seed, w.chained = seed, false
+	}
+	defer f.Close() // opened for reading: nothing to lose
+	switch {
+	case headless:
+		s.beginHeadless(i, c)
+	case hdr.uuid != s.uuid:
+		return s.foreigner(i, f, hdr)
+	case s.live && hdr.number > s.head.segment:
+		return nil // begun after Salvage
+	default:
+		s.beginSegment(i, hdr)
+	}
+	if s.out != nil {
+		s.out.plan(hdr)
+	}
+	p := &pass{
+		s: s.survey, i: i, w: w, seg: newSegment(f, file.name, w.hdr), rep: newReport(), headless: headless, beyond: true,
+		onBlock: s.block, onGap: s.gap, onRead: s.read,
+	}
+	if err := p.run(); err != nil {
+		return err
+	}
+	s.rep.Torn = p.rep.Torn
+	s.leave(p)
+	return nil
+}
+
+// leave ends a segment.
+func (s *salvager) leave(p *pass) {
+	end := *p.w
+	end.buf, end.scan, end.file = nil, nil, nil
+	s.prev = &end
+	if p.headless {
+		s.prev = nil
+	}
+}
+
+// beginSegment compares a segment's header with what came before it.
+func (s *salvager) beginSegment(i int, hdr segmentHeader) {
+	name := s.segs[i].name
+	declared := hdr.predFlags&predGap != 0 && hdr.predSeq < hdr.baseSeq
+	var c *CorruptionError
+	switch {
+	case !s.begun:
+		s.rep.FirstSeq, s.next = 0, 0
+		if g, missing := s.a.beforeFirst(hdr); missing {
+			s.missingBefore(g)
+		}
+	case s.prev != nil && errors.As(checkSuccessor(s.prev, hdr, name), &c):
+		s.gap(Gap{File: name, FirstSeq: s.next, LastSeq: max(hdr.baseSeq, s.next) - 1, Reason: c.Reason}, true)
+	}
+	if declared && s.next < hdr.baseSeq {
+		s.declared(Gap{File: name, FirstSeq: s.next, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing})
+	}
+	s.begun = true
+	s.upTo(i, hdr.baseSeq)
+}
+
+// beginHeadless notes that a segment's header page is lost, and the segment is not.
+func (s *salvager) beginHeadless(i int, c *CorruptionError) {
+	file := s.segs[i]
+	if !s.begun && file.baseSeq > 0 {
+		g := Gap{File: file.name, LastSeq: file.baseSeq - 1, Reason: "segments are missing before the first one that can be read"}
+		if note, ok := s.a.trimNote(s.uuid); s.known && ok && note.firstSeq >= file.baseSeq {
+			g.Trimmed, g.Reason = true, "removed: "+note.why.String()
+		}
+		s.missingBefore(g)
+	}
+	s.begun = true
+	s.gap(Gap{File: file.name, FirstSeq: s.next, LastSeq: s.next - 1, Bytes: segmentHeaderLen, Reason: c.Reason + "; the blocks can be read"}, false)
+	s.upTo(i, file.baseSeq)
+}
+
+// missingBefore notes what is missing before the first segment.
+func (s *salvager) missingBefore(g Gap) {
+	lost := g
+	if g.LastSeq = g.FirstSeq - 1; lost.Trimmed { // all of it, or nothing
+		g.LastSeq = lost.LastSeq
+	}
+	if g.LastSeq+1 > 0 {
+		g.FirstSeq, g.Trimmed = 0, true
+		s.declared(g)
+		s.rep.FirstSeq = s.next
+		if s.out != nil {
+			s.out.trimmedBefore(s.a, s.uuid, s.next)
+		}
+	}
+	if !lost.Trimmed {
+		s.gap(lost, true)
+	}
+}
+
+// upTo notes a gap before segment i that nothing has explained.
+func (s *salvager) upTo(i int, base uint64) {
+	if base > s.next {
+		s.gap(Gap{File: s.segs[i].name, FirstSeq: s.next, LastSeq: base - 1, Reason: "records before this segment are missing"}, true)
+	}
+}
+
+// hopeless notes a segment of which nothing can be read.
+func (s *salvager) hopeless(i int, c *CorruptionError) error {
+	g, torn, unborn, err := s.lostSegment(i, c, s.prev, s.next)
+	switch {
+	case err != nil || unborn:
+		return err
+	case torn != nil:
+		s.rep.Torn = torn
+		return nil
+	}
+	s.begun, s.prev = true, nil
+	s.gap(g, true)
+	return s.read(g.Bytes)
+}
+
+// foreigner notes a segment of another archive.
+func (s *salvager) foreigner(i int, f vfs.File, hdr segmentHeader) error {
+	size, err := f.Size()
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	s.gap(Gap{
+		File: s.segs[i].name, FirstSeq: s.next, LastSeq: s.next - 1, Bytes: size,
+		Reason: fmt.Sprintf("segment belongs to another archive (%x, not %x)", hdr.uuid, s.uuid),
+	}, false)
+	return s.read(size)
+}
+
+// gap takes in damage. data says that it lies where records may have been. Segments that overlap, because a writer has taken over from one
+// that failed, are told apart here: what was delivered is not missing.
+func (s *salvager) gap(g Gap, data bool) {
+	records, known := g.Lost()
+	if records > 0 || !known {
+		g.FirstSeq = max(g.FirstSeq, s.next)
+		if known {
+			g.LastSeq = max(g.LastSeq+1, g.FirstSeq) - 1
+		}
+	}
+	records, known = g.Lost()
+	s.rep.Gaps, s.rep.GapCount = listed(s.rep.Gaps, g), s.rep.GapCount+1
+	s.rep.Lost += records
+	if known {
+		s.next = max(s.next, g.LastSeq+1)
+	}
+	if s.out != nil && data {
+		s.out.missing(g.FirstSeq, records)
+	}
+}
+
+// declared takes in what was known to be missing.
+func (s *salvager) declared(g Gap) {
+	s.rep.Known = listed(s.rep.Known, g)
+	s.next = max(s.next, g.LastSeq+1)
+}
+
+// block takes in a whole block.
+func (s *salvager) block(b *block) error {
+	if b.flags&blockTable != 0 {
+		if s.out != nil {
+			s.out.table(b.frames)
+		}
+		return nil
+	}
+	frames, info := b.frames, &b.info
+	if b.baseSeq < s.next { // was delivered by the segment before
+		if b.nextSeq() <= s.next {
+			return nil
+		}
+		frames = framesFrom(frames, s.next-b.baseSeq)
+		left := newFrameInfo()
+		walkFrames(frames, 0, len(frames), &left)
+		info = &left
+	}
+	s.next = b.nextSeq()
+	s.rep.Records += uint64(info.count)
+	s.rep.Control += uint64(info.frames - info.count)
+	s.rep.Bytes += info.bytes
+	if s.out != nil && len(frames) > 0 {
+		return s.out.write(frames, info, s.next-uint64(info.count))
+	}
+	return nil
+}
+
+// framesFrom returns checked frames without the first n data records and what stands before the last of those.
+func framesFrom(frames []byte, n uint64) []byte {
+	off := 0
+	for n > 0 && off < len(frames) {
+		size, typ, _ := frameAt(frames, off)
+		if kind, _, _ := SplitType(typ); typ != skipType && kind < firstControl {
+			n--
+		}
+		off += size
+	}
+	return frames[off:]
+}
+
+// read takes in that n bytes were read.
+func (s *salvager) read(n int64) error {
+	s.done += n
+	s.show(s.done)
+	return context.Cause(s.ctx)
+}
+
+// show calls progress when there is something new to say.
+func (s *salvager) show(done int64) {
+	if done = min(done, s.total); s.progress != nil && done > s.shown {
+		s.shown = done
+		s.progress(done, s.total)
+	}
+}
