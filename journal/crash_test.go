@@ -147,7 +147,7 @@ func (r *crashRun) close() {
 
 // die ends the writer as kill -9 does: nothing is written any more, the lock is free.
 func (r *crashRun) die() {
-	if err := r.w.lock.Close(); err != nil {
+	if err := r.w.unlock(); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -580,7 +580,7 @@ func (k *crashCheck) crashRecovery(img *vfs.Sim) (n int) {
 	}
 	want := w.Recovered()
 	total := img.Total()
-	if err := w.lock.Close(); err != nil {
+	if err := w.unlock(); err != nil {
 		k.t.Fatal(err)
 	}
 	seen := make(map[uint64]bool)

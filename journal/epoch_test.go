@@ -59,7 +59,7 @@ func TestReissue(t *testing.T) {
 			waitEmpty(t, durable)
 
 			// The writer dies, and the power cut takes what was not synced. What the readers have open are the same files.
-			mustClose(t, w.lock)
+			mustClose(t, w.locks[0])
 			mustWrite(t, mem, first, mustRead(t, mem, first)[:end+100])
 			mustWrite(t, mem, filepath.Join(memDir, headName), head)
 			if rotated {

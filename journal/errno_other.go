@@ -1,5 +1,5 @@
-//go:build !unix
+//go:build !unix && !windows
 
 package journal
 
-func isQuota(error) bool { return false }
+func isFullHere(error) bool { return false }

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// isQuota reports whether an error says that a quota is used up: the disk is full, for us.
-func isQuota(err error) bool { return errors.Is(err, syscall.EDQUOT) }
+// isFullHere is what isFull does not know on every system: a quota that is used up.
+func isFullHere(err error) bool { return errors.Is(err, syscall.EDQUOT) }

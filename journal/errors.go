@@ -51,7 +51,7 @@ func (e *TornError) Error() string {
 	return fmt.Sprintf("journal: %s: torn tail of %d bytes at offset %d, after sequence %d: %s", e.File, e.Bytes, e.Offset, int64(e.NextSeq)-1, e.Reason)
 }
 
-// WriteError says that a write or a sync failed. It stays: every later call returns it.
+// WriteError says that a write or a sync failed. Unless Full is set it stays: every later call returns it.
 type WriteError struct {
 	Op       string // write, sync, create, rename, sync directory
 	File     string // path of the file
@@ -59,6 +59,7 @@ type WriteError struct {
 	FirstSeq uint64 // first sequence in doubt: it may be lost with a crash
 	LastSeq  uint64 // last sequence in doubt; FirstSeq−1 when there is none
 	Err      error  // the system's error
+	Full     bool   // there was no room, and that is all: nothing is broken, what was written before is there, and the next call tries again
 }
 
 // Error names operation, file, offset, the range of sequences in doubt and the system's error.

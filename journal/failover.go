@@ -81,8 +81,62 @@ func (a archive) writeFailover(dir string) error {
 	return a.fs.SyncDir(a.dir)
 }
 
+// nameIn returns what a file in one of the archive's directories is known by.
+func (a archive) nameIn(dir, name string) string {
+	if dir == a.dir {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
 // syncDirOf makes durable the directory entry of a file of the archive, a segment or its .torn file, in whichever directory it is.
 func (a archive) syncDirOf(name string) error { return a.fs.SyncDir(filepath.Dir(a.path(name))) }
+
+// joinFailover makes and locks Options.Failover and has the archive remember it. Segments that are there must be the archive's.
+func (w *Writer) joinFailover() error {
+	if w.opts.Failover == "" {
+		return nil
+	}
+	dir, err := filepath.Abs(w.opts.Failover)
+	if err != nil {
+		return fmt.Errorf("journal: Options.Failover: %w", err)
+	}
+	if here, err := filepath.Abs(w.a.dir); err == nil && here == dir {
+		return fmt.Errorf("journal: Options.Failover is %s, the archive's own directory: must be another one, on another disk", dir)
+	}
+	w.opts.Failover = dir
+	other := archive{fs: w.a.fs, dir: dir}
+	lock, err := other.makeAndLock()
+	if err != nil {
+		return fmt.Errorf("Options.Failover: %w", err)
+	}
+	w.locks = append(w.locks, lock)
+	dirs, err := w.a.dirs()
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if theirs, any := other.uuid(); any && !slices.Contains(dirs, dir) {
+		if ours, ok := w.a.uuid(); !ok || ours != theirs {
+			return fmt.Errorf("journal: Options.Failover is %s: it holds segments of another archive", dir)
+		}
+	}
+	if err := w.a.writeFailover(dir); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// uuid returns the archive's UUID from the first segment in its own directory whose header can be read.
+func (a archive) uuid() (uuid [16]byte, ok bool) {
+	entries, _ := a.fs.ReadDir(a.dir) // what cannot be read is met by whoever opens it
+	segs, _ := sortOut(entries, func(name string) string { return name })
+	for _, s := range segs {
+		if h, ok := a.headerOf(s); ok {
+			return h.uuid, true
+		}
+	}
+	return uuid, false
+}
 
 // syncDirs makes the entries of all directories durable.
 func (a archive) syncDirs() error {

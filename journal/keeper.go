@@ -106,9 +106,9 @@ func (w *Writer) keepFrom() (name string, nextSeq uint64, ok bool) {
 	defer s.mu.Unlock()
 	switch {
 	case s.sealing != nil: // it was durable before its successor could be begun
-		return s.sealing.name, s.writtenSeq, true
+		return s.sealing.name, s.written.seq, true
 	case s.curSynced:
-		return s.cur.name, s.writtenSeq, true
+		return s.cur.name, s.written.seq, true
 	}
 	return "", 0, false // the syncer is about to sync it, and asks again then
 }

@@ -56,6 +56,21 @@ type Options struct {
 	Retention Retention // how much to keep; default everything. Enforced in the background, at Open and when a segment has been finished
 	Compress  bool      // compress finished segments with zstd, in the background; default false
 
+	// Retain is how many bytes of blocks that are not durable yet the writer keeps in memory, allocated at Open; default 0 = none, otherwise
+	// at least MaxBlock + 64, at most 1 GiB. With it a write or a sync that fails loses nothing: the file is not used any more, and a new
+	// segment takes over, in the same directory or, when that fails, in Failover. Nobody hears of it but Stats.Takeovers; WaitDurable waits
+	// for the new file. An append waits for a sync when more than Retain would be undurable.
+	Retain int64
+
+	// Failover is a directory on another disk where segments go when the archive's own fails; default none. It needs Retain. It is made
+	// and locked by Open, and the archive remembers it in a file FAILOVER: those that read the archive or open it again look there, too.
+	Failover string
+
+	// Reserve is how many bytes of disk the writer keeps in a file named reserve, and gives back when the disk is full, so that the records
+	// under way can still be written and the archive be sealed; default 0 = none, otherwise 1 MiB to 16 GiB. It is written at Open, filled
+	// again when there is room at a rotation, and removed by Close.
+	Reserve int64
+
 	FS vfs.FS // default: the operating system's
 }
 
@@ -70,6 +85,9 @@ const (
 	maxSegmentSize   = 1 << 40
 	minMaxBlock      = 4 << 10
 	maxMaxBlock      = 64 << 20
+	maxRetain        = 1 << 30
+	minReserve       = 1 << 20
+	maxReserve       = 16 << 30
 )
 
 // withDefaults returns a copy with every field set, or an error that names the field, its value and its limits.
@@ -98,6 +116,12 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, fmt.Errorf("journal: Options.SegmentAge is %v: must not be negative", c.SegmentAge)
 	case c.MaxBlock < minMaxBlock || c.MaxBlock > maxMaxBlock || c.MaxBlock%8 != 0:
 		return c, fmt.Errorf("journal: Options.MaxBlock is %d bytes: must be a multiple of 8 from %d to %d", c.MaxBlock, minMaxBlock, maxMaxBlock)
+	case c.Retain != 0 && (c.Retain < int64(c.MaxBlock)+blockHeaderLen || c.Retain > maxRetain):
+		return c, fmt.Errorf("journal: Options.Retain is %d bytes: must be 0, or %d (MaxBlock and a header) to %d", c.Retain, c.MaxBlock+blockHeaderLen, maxRetain)
+	case c.Failover != "" && c.Retain == 0:
+		return c, fmt.Errorf("journal: Options.Failover is %q without Options.Retain: there would be nothing to write there", c.Failover)
+	case c.Reserve != 0 && (c.Reserve < minReserve || c.Reserve > maxReserve):
+		return c, fmt.Errorf("journal: Options.Reserve is %d bytes: must be 0, or %d to %d", c.Reserve, minReserve, int64(maxReserve))
 	}
 	return c, c.Retention.check("Options.Retention")
 }

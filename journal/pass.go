@@ -410,6 +410,10 @@ func (p *pass) missingFooter(bad string) error {
 	if p.s.live && len(later) <= 1 {
 		return nil // being sealed
 	}
+	hdr, ok, err := p.successor()
+	if err != nil || ok && hdr.predFlags&predPoisoned != 0 && hdr.predPos == p.w.pos() {
+		return err // it has none: it was given up, and its successor says where it ends
+	}
 	t, err := p.s.a.judge(p.w, bad, later)
 	if err != nil {
 		return err

@@ -5,19 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
-// nextSegment is a prepared file, still named next.tmp.
+// nextSegment is a prepared file, still named next.tmp or takeover.tmp.
 type nextSegment struct {
 	file vfs.File
+	home string // directory
+	tmp  string // its path
 	salt uint64
 }
 
 // start recovers the archive and begins the first segment of this open. Everything it does is durable when it returns.
 func (w *Writer) start() error {
+	if err := w.joinFailover(); err != nil {
+		return err
+	}
 	r := &recovery{a: w.a}
 	err := r.plan()
 	if err == nil {
@@ -37,7 +43,7 @@ func (w *Writer) start() error {
 		w.ordinals.define(uint16(i+1), r.ordinals.of(uint16(i+1)))
 	}
 	info := fmt.Sprintf("pid %d\nstarted %s\nepoch %d\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339), w.epoch)
-	_ = w.lock.SetContent([]byte(info)) // for people only: not having it is no reason not to record
+	_ = w.locks[0].SetContent([]byte(info)) // for people only: not having it is no reason not to record
 	return w.firstSegment(r)
 }
 
@@ -52,9 +58,9 @@ func (w *Writer) firstSegment(r *recovery) error {
 	} else if _, err := rand.Read(w.uuid[:]); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	next, err := w.makeNext()
+	next, err := w.makeNext(w.a.dir, nextName)
 	if err != nil {
-		return err
+		return fmt.Errorf("journal: %w", err)
 	}
 	if err := w.begin(next, hdr); err != nil {
 		return errors.Join(fmt.Errorf("journal: %w", err), next.file.Close())
@@ -62,19 +68,25 @@ func (w *Writer) firstSegment(r *recovery) error {
 	if err := w.openHead(); err != nil {
 		return errors.Join(fmt.Errorf("journal: %w", err), next.file.Close())
 	}
+	w.retained.begin(w.opts.Retain, w.ordinals)
+	if w.opts.Reserve > 0 {
+		if err := w.fillReserve(); err != nil {
+			return errors.Join(fmt.Errorf("journal: Options.Reserve: %w", err), next.file.Close(), w.headFile.Close())
+		}
+	}
 	return nil
 }
 
 // begin turns the prepared file into the segment being written.
 func (w *Writer) begin(next *nextSegment, hdr segmentHeader) error {
-	seg, err := w.fillNext(next, hdr)
+	seg, err := w.fillNext(next, hdr, w.ordinals)
 	if err != nil {
 		return err
 	}
 	if err := next.file.Sync(); err != nil {
 		return err
 	}
-	if err := w.a.fs.Rename(w.a.path(nextName), w.a.path(seg.name)); err != nil {
+	if err := w.a.fs.Rename(next.tmp, w.a.path(seg.name)); err != nil {
 		return err
 	}
 	if err := w.a.fs.SyncDir(w.a.dir); err != nil {
@@ -82,9 +94,9 @@ func (w *Writer) begin(next *nextSegment, hdr segmentHeader) error {
 	}
 	s := &w.sync
 	s.kick = make(chan struct{}, 1)
-	s.cur, s.curSynced, s.number, s.segments = seg, true, seg.hdr.number, 1
-	s.writtenPos, s.writtenSeq, s.writtenOff = seg.pos(), seg.nextSeq, seg.off
-	s.durablePos, s.durableSeq, s.syncedPos, s.snapPos = seg.pos(), seg.nextSeq, seg.pos(), seg.pos()
+	s.epoch, s.home, s.cur, s.curSynced, s.number, s.segments = w.epoch, w.a.dir, seg, true, seg.hdr.number, 1
+	s.written = seg.mark(1)
+	s.durable, s.syncedPos, s.snapPos = s.written, seg.pos(), seg.pos()
 	s.startPos, s.startSeq = seg.pos(), seg.nextSeq
 	w.durablePos.Store(seg.pos())
 	w.seg, w.begun = seg, time.Now()
@@ -111,11 +123,13 @@ func (w *Writer) openHead() error {
 	return nil
 }
 
-// makeNext creates next.tmp and makes its first page durable, so that the rest of the work at rotation is short.
-func (w *Writer) makeNext() (*nextSegment, error) {
-	f, err := w.a.fs.OpenFile(w.a.path(nextName), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+// makeNext creates the next segment's file in a directory and makes its first page durable, so that the rest of the work at rotation is
+// short.
+func (w *Writer) makeNext(home, name string) (*nextSegment, error) {
+	n := &nextSegment{home: home, tmp: filepath.Join(home, name)}
+	f, err := w.a.fs.OpenFile(n.tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	var salt [8]byte
 	_, err = rand.Read(salt[:])
@@ -126,21 +140,30 @@ func (w *Writer) makeNext() (*nextSegment, error) {
 		err = f.Sync()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
+		_ = f.Close() // an empty file
+		return nil, err
 	}
-	return &nextSegment{file: f, salt: le.Uint64(salt[:])}, nil
+	n.file, n.salt = f, le.Uint64(salt[:])
+	return n, nil
 }
 
-// fillNext writes the header and the stream table into a prepared file. hdr says where the predecessor ends.
-func (w *Writer) fillNext(next *nextSegment, hdr segmentHeader) (*segment, error) {
+// drop removes a prepared file that is not going to be used.
+func (n *nextSegment) drop(fs vfs.FS) {
+	_ = n.file.Close() // an empty file
+	_ = fs.Remove(n.tmp)
+}
+
+// fillNext writes the header and the stream table into a prepared file. hdr says where the predecessor ends, ordinals where the streams are
+// there; a stream that it does not know is defined later.
+func (w *Writer) fillNext(next *nextSegment, hdr segmentHeader, at ordinals) (*segment, error) {
 	now := time.Now()
 	hdr.uuid, hdr.epoch, hdr.salt = w.uuid, w.epoch, next.salt
 	hdr.predPos, hdr.predSeq = hdr.basePos, hdr.baseSeq
 	hdr.created, hdr.maxBlock = now.UnixNano(), uint32(w.opts.MaxBlock)
 	w.opening = append(w.opening[:0], make([]byte, segmentHeaderLen)...)
 	hdr.encode(w.opening)
-	seg := newSegment(next.file, segmentName(hdr.baseSeq, hdr.epoch), hdr)
-	w.appendTable(seg, now.UnixNano())
+	seg := newSegment(next.file, w.a.nameIn(next.home, segmentName(hdr.baseSeq, hdr.epoch)), hdr)
+	w.appendTable(seg, at, now.UnixNano())
 	if _, err := next.file.WriteAt(w.opening, 0); err != nil {
 		return nil, err
 	}
@@ -148,8 +171,9 @@ func (w *Writer) fillNext(next *nextSegment, hdr segmentHeader) (*segment, error
 }
 
 // appendTable appends the blocks of the stream table to w.opening, which holds the segment's header.
-func (w *Writer) appendTable(seg *segment, now int64) {
-	w.opening = seg.appendTable(w.opening, w.streams, w.ordinals, now, w.durablePos.Load())
+func (w *Writer) appendTable(seg *segment, at ordinals, now int64) {
+	names := w.streams[:min(len(at), len(w.streams))]
+	w.opening = seg.appendTable(w.opening, names, at, now, w.durablePos.Load())
 }
 
 // askForNext asks the preparer for a next segment.
@@ -177,24 +201,36 @@ func (w *Writer) prepareLoop() {
 func (w *Writer) prepareOnce() {
 	s := &w.sync
 	s.mu.Lock()
-	have := s.next != nil || s.fault != nil
+	have := s.next != nil || s.fault != nil || s.poisoned != nil
+	home := s.home
 	s.mu.Unlock()
 	if have {
 		return
 	}
-	next, err := w.makeNext()
+	next, err := w.makeNext(home, nextName)
 	s.mu.Lock()
-	s.next, s.nextErr = next, err
+	if home == s.home {
+		s.next, s.nextErr, next = next, err, nil
+	} else {
+		w.askForNext() // a takeover has gone elsewhere
+	}
 	s.wake()
 	s.mu.Unlock()
+	if next != nil {
+		next.drop(w.a.fs)
+	}
+	if err == nil {
+		w.refill()
+	}
 }
 
 // dropNext removes the prepared segment at Close.
 func (w *Writer) dropNext() {
 	if next := w.sync.next; next != nil {
-		_ = next.file.Close() // an empty file
+		next.drop(w.a.fs)
+		return
 	}
-	_ = w.a.fs.Remove(w.a.path(nextName)) // the next open would replace it
+	_ = w.a.fs.Remove(filepath.Join(w.sync.home, nextName)) // the next open would replace it
 }
 
 // rotateIfDue begins a new segment when the current one would grow over its size with n more bytes, or is over its age. When the next
@@ -224,13 +260,24 @@ func (w *Writer) takeNext(must bool) (*nextSegment, error) {
 		switch {
 		case s.fault != nil:
 			return nil, s.failure()
+		case s.poisoned != nil:
+			return nil, s.inDoubt(s.poisoned)
 		case s.next != nil && s.sealing == nil && s.curSynced:
 			next := s.next
 			s.next = nil
 			return next, nil
+		case s.full.sealing() && must:
+			return nil, s.inDoubt(s.full.last)
 		case s.nextErr != nil && must:
-			s.fault = &WriteError{Op: "create", File: w.a.path(nextName), Offset: -1, Err: s.nextErr}
-			return nil, s.failure()
+			err := s.nextErr
+			s.nextErr = nil
+			w.askForNext()
+			s.mu.Unlock()
+			again, err := w.failCreate(err)
+			s.mu.Lock()
+			if !again {
+				return nil, err
+			}
 		case s.nextErr != nil:
 			s.nextErr = nil
 			w.askForNext() // once more
@@ -242,31 +289,87 @@ func (w *Writer) takeNext(must bool) (*nextSegment, error) {
 	}
 }
 
+// failCreate handles that the next segment's file, which cannot be waited for any longer, could not be made. again says that room was made.
+func (w *Writer) failCreate(err error) (again bool, _ error) {
+	name := w.a.nameIn(w.sync.home, nextName) // only changed with w.mu held
+	switch {
+	case !isFull(err):
+		return false, w.fail("create", name, -1, err, false)
+	case w.makeRoom(w.closing):
+		return true, nil
+	}
+	w.wasFull = true
+	return false, w.isFull(fullData, "create", name, -1, err)
+}
+
 // rotate ends the current segment and begins the next. Nothing is synced here: the header says so, and the syncer does it, the old segment
-// first.
+// first. On a full disk all is undone, and the next append tries again.
 func (w *Writer) rotate(next *nextSegment) error {
 	old := w.seg
 	info := newFrameInfo()
-	if err := w.writeBlock(nil, &info, blockSyncMark|blockControlOnly|blockLast); err != nil {
-		return errors.Join(err, next.file.Close())
-	}
+	last := old.blockFor(nil, &info, blockSyncMark|blockControlOnly|blockLast, w.durablePos.Load())
+	last.encode(w.header[:], old.seed)
 	hdr := segmentHeader{
-		number: old.hdr.number + 1, basePos: old.pos(), baseSeq: old.nextSeq, predHcrc: old.lastHcrc, predFlags: predNotSynced, maxBefore: old.maxSoFar(),
+		number: old.hdr.number + 1, basePos: old.pos() + blockHeaderLen, baseSeq: old.nextSeq, predHcrc: last.hcrc, predFlags: predNotSynced,
+		maxBefore: old.maxSoFar(),
 	}
-	seg, err := w.fillNext(next, hdr)
+	seg, err := w.fillNext(next, hdr, w.ordinals)
 	if err != nil {
-		return errors.Join(w.fail("write", nextName, 0, err, false), next.file.Close())
+		return w.failRotate(next, "write", w.a.nameIn(next.home, nextName), err)
 	}
-	if err := w.a.fs.Rename(w.a.path(nextName), w.a.path(seg.name)); err != nil {
-		return errors.Join(w.fail("rename", seg.name, -1, err, false), next.file.Close())
+	if err := w.endSegment(old); err != nil {
+		w.putBack(next)
+		return err
 	}
+	if err := w.a.fs.Rename(next.tmp, w.a.path(seg.name)); err != nil {
+		if e := old.file.Truncate(old.off); e != nil {
+			return errors.Join(w.fail("truncate", old.name, old.off, e, true), next.file.Close())
+		}
+		return w.failRotate(next, "rename", seg.name, err)
+	}
+	old.note(&last, &info)
+	w.sync.blocks.Add(1)
 	w.seg, w.begun = seg, time.Now()
 	s := &w.sync
 	s.mu.Lock()
-	s.sealing, s.cur, s.curSynced, s.number = old, seg, false, hdr.number
-	s.writtenPos, s.writtenSeq, s.writtenOff = seg.pos(), seg.nextSeq, seg.off
+	s.sealing, s.sealingAt, s.cur, s.curSynced, s.number = old, old.mark(s.written.n+1), seg, false, hdr.number
+	s.written = seg.mark(s.written.n + 2)
 	s.segments++
 	s.mu.Unlock()
 	s.nudge()
 	return nil
+}
+
+// endSegment writes the last block of a segment, which is in w.header, and zeros where the footer will be: then a full disk cannot be in the
+// way of sealing it, without which nothing in the next segment could be made durable.
+func (w *Writer) endSegment(old *segment) error {
+	zeros := make([]byte, old.footerLen())
+	for {
+		w.bufs[0], w.bufs[1] = w.header[:], zeros
+		n, err := old.file.WritevAt(w.bufs[:], old.off)
+		w.bufs[1] = nil
+		if err == nil {
+			return nil
+		}
+		if err = w.failWrite(old, n, err); err != nil {
+			return err
+		}
+	}
+}
+
+// failRotate handles a failure at rotation that has left the current segment as it was. A full disk leaves the prepared one, too.
+func (w *Writer) failRotate(next *nextSegment, op, file string, err error) error {
+	if !isFull(err) {
+		return errors.Join(w.fail(op, file, -1, err, false), next.file.Close())
+	}
+	w.putBack(next)
+	w.wasFull = true
+	return w.isFull(fullData, op, file, -1, err)
+}
+
+// putBack undoes takeNext.
+func (w *Writer) putBack(next *nextSegment) {
+	w.sync.mu.Lock()
+	defer w.sync.mu.Unlock()
+	w.sync.next = next
 }

@@ -52,7 +52,7 @@ func (s *segment) records() uint64 { return s.nextSeq - s.hdr.baseSeq }
 
 // note takes in a block that was written, or found whole, at s.off.
 func (s *segment) note(h *blockHeader, info *frameInfo) {
-	if s.blocks == 0 || s.off-s.indexedOff >= indexEveryBytes || s.blocks-s.indexedN >= indexEveryBlocks {
+	if s.indexes() {
 		s.index = append(s.index, indexEntry{firstSeq: h.baseSeq, maxTime: h.maxTime, offset: uint64(s.off), hcrc: h.hcrc, count: h.count})
 		s.indexedOff, s.indexedN = s.off, s.blocks
 	}
@@ -100,6 +100,20 @@ func (s *segment) appendTable(dst []byte, names []string, ord ordinals, now int6
 		s.note(&h, &info)
 	}
 	return dst
+}
+
+// indexes reports whether the next block gets an entry in the index.
+func (s *segment) indexes() bool {
+	return s.blocks == 0 || s.off-s.indexedOff >= indexEveryBytes || s.blocks-s.indexedN >= indexEveryBlocks
+}
+
+// footerLen returns how long the footer will be behind one more block.
+func (s *segment) footerLen() int {
+	n := len(s.index)
+	if s.indexes() {
+		n++
+	}
+	return n*indexEntryLen + trailerLen
 }
 
 // footer returns index and trailer.

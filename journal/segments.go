@@ -87,7 +87,13 @@ func (a archive) segmentInfo(segs []segmentFile, i int) (SegmentInfo, error) {
 		return info, err
 	}
 	if info.Sealed = bad == ""; !info.Sealed {
-		if t, err = a.walkHeaders(w, info.Size); err != nil {
+		end := info.Size
+		if i+1 < len(segs) { // the one after a segment that has failed says where its data ends
+			if h, ok := a.headerOf(segs[i+1]); ok && h.number == hdr.number+1 && h.predFlags&predPoisoned != 0 {
+				end = min(end, offsetOf(h.predPos, hdr.basePos))
+			}
+		}
+		if t, err = a.walkHeaders(w, end); err != nil {
 			return info, err
 		}
 	}

@@ -32,7 +32,45 @@ type Stats struct {
 	Compressed uint64 // segments that were compressed
 	KeepErr    error  // what keeps Retention or Compress from their work at the moment, ErrHeld for a cursor; recording goes on all the same
 
+	Takeovers uint64 // times that a new segment took over from one that had failed, see Options.Retain
+	Retained  int64  // bytes kept in memory for that now
+	Reserve   int64  // bytes that Options.Reserve holds on the disk now
+
+	Full      error     // a *WriteError: the disk is full, and the last attempt to write has failed; nil when it is not
+	FullSince time.Time // since when, zero when it is not
+	FullTimes uint64    // writes that found the disk full
+
 	Err error // the write or sync error that stopped the writer, nil when it runs
+}
+
+// Stats returns counters since Open, and where the writer stands now. After Close it returns the last ones.
+func (w *Writer) Stats() Stats {
+	reserve := w.reserve.size.Load()
+	s := &w.sync
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Stats{
+		Epoch: s.epoch, Segment: s.number, SegmentFile: s.cur.name, SegmentSize: int64(s.written.pos - s.cur.hdr.basePos),
+		NextSeq: s.written.seq, DurableSeq: s.durable.seq, NextPos: s.written.pos, DurablePos: s.durable.pos,
+		Segments: s.segments, Blocks: s.blocks.Load(), Records: s.written.seq - s.startSeq, Bytes: s.written.pos - s.startPos,
+		Syncs: s.syncs, SyncErrors: s.syncErrors, LastSync: s.lastSync, MaxSync: s.maxSync,
+		LagRecords: s.written.seq - s.durable.seq, LagBytes: s.written.pos - s.durable.pos,
+		Takeovers: s.takeovers, Retained: w.retained.held.Load(), Reserve: reserve,
+		FullSince: s.full.since, FullTimes: s.full.times,
+		Err: s.failure(),
+	}
+	if s.full.in != 0 {
+		st.Full = s.inDoubt(s.full.last)
+	}
+	since := s.inflightSince
+	if since.IsZero() {
+		since = s.pendingSince
+	}
+	if !since.IsZero() && st.LagBytes > 0 {
+		st.Lag = time.Since(since)
+	}
+	w.keepStats(&st)
+	return st
 }
 
 // Verdict says what state an archive's end is in.

@@ -10,7 +10,7 @@ package journal
 func (w *Writer) stepSync() (worked bool) {
 	s := &w.sync
 	s.mu.Lock()
-	worked = !s.broken && (s.sealing != nil || s.force || s.writtenPos > s.durablePos)
+	worked = !s.broken && !s.syncing && (s.poisoned != nil || s.sealing != nil || s.force || s.written.pos > s.durable.pos)
 	s.mu.Unlock()
 	if worked {
 		w.syncOnce()

@@ -3,13 +3,26 @@ package journal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
+
+// mark is a place between two blocks of the log.
+type mark struct {
+	seg     *segment // that holds what is before it
+	pos     uint64   // log position
+	seq     uint64   // sequence of the next record
+	hcrc    uint32   // header checksum of the block before it
+	maxTime int64    // of the archive's data records before it
+	n       uint64   // number of this mark, ever higher: a takeover begins again at an earlier position
+}
+
+// mark returns the place that a segment ends at.
+func (s *segment) mark(n uint64) mark {
+	return mark{seg: s, pos: s.pos(), seq: s.nextSeq, hcrc: s.lastHcrc, maxTime: s.maxSoFar(), n: n}
+}
 
 // syncState is what the write path, the syncer, the preparer and those who wait tell each other.
 type syncState struct {
@@ -19,32 +32,36 @@ type syncState struct {
 
 	mu sync.Mutex // all below; never held during I/O
 
-	cur        *segment // being written; the syncer uses only its file and its name
-	curSynced  bool     // its directory entry and header are durable
-	sealing    *segment // left behind by rotation, the syncer's own
-	next       *nextSegment
-	nextErr    error  // why there is no next segment
-	number     uint64 // of cur
-	writtenPos uint64
-	writtenSeq uint64
-	writtenOff int64
-	lastTime   int64
-	syncedPos  uint64 // durable, and HEAD says so or is about to
-	durablePos uint64
-	durableSeq uint64
+	epoch     uint64   // of cur
+	home      string   // directory of cur, of its successor and of HEAD: the archive's, or Options.Failover
+	cur       *segment // being written; the syncer uses only its file and its name
+	curSynced bool     // its directory entry and header are durable
+	sealing   *segment // left behind by rotation, the syncer's own
+	sealingAt mark     // its end
+	next      *nextSegment
+	nextErr   error // why there is no next segment
+	number    uint64
+	lastTime  int64
+	written   mark   // all before it is written
+	durable   mark   // all before it is durable
+	syncedPos uint64 // durable, and HEAD says so or is about to
 
 	pendingSince  time.Time // of the first write that no sync was begun for; zero when there is none
 	inflightSince time.Time // of the first write that the sync under way is for
 	snapPos       uint64    // log position that the last sync begun is for
+	syncing       bool      // a sync is under way
 	force         bool      // sync now
 	wantSeq       uint64    // those who wait want all below to be durable
 
-	changed chan struct{} // closed at the next change that someone may wait for; nil when nobody does
-	fault   *WriteError   // what failed; its range of sequences is filled in when it is returned
-	broken  bool          // no file may be synced any more
-	closed  bool
+	changed  chan struct{} // closed at the next change that someone may wait for; nil when nobody does
+	fault    *WriteError   // what stopped the writer; its range of sequences is filled in when it is returned
+	broken   bool          // no file may be synced any more
+	poisoned *WriteError   // a takeover is due: no file may be used before it, see takeover.go
+	full     fullDisk
+	closed   bool
 
 	segments, syncs, syncErrors uint64
+	takeovers, inARow           uint64 // inARow: since the last sync that succeeded
 	startPos, startSeq          uint64
 	lastSync, maxSync           time.Duration
 }
@@ -85,19 +102,39 @@ func (s *syncState) failure() error {
 	if s.fault == nil {
 		return nil
 	}
-	e := *s.fault
-	e.FirstSeq, e.LastSeq = s.durableSeq, s.writtenSeq-1
-	return &e
+	return s.inDoubt(s.fault)
 }
 
-// fail keeps the first fault for ever. broken says that no file may be synced after it: a sync that failed may have dropped the data and
-// marked it clean, and the next one would say that all is well.
+// inDoubt returns e with the sequences that are written and not durable. The caller holds mu.
+func (s *syncState) inDoubt(e *WriteError) *WriteError {
+	c := *e
+	c.FirstSeq, c.LastSeq = s.durable.seq, s.written.seq-1
+	return &c
+}
+
+// fail handles the failure of a write, a sync or a change of the directory, which is not that the disk is full. With Options.Retain it is a
+// takeover that is due; without, the first fault is kept for ever. broken says that no file may be synced after it: a sync that failed may
+// have dropped the data and marked it clean, and the next one would say that all is well.
 func (w *Writer) fail(op, file string, off int64, err error, broken bool) error {
 	s := &w.sync
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	e := &WriteError{Op: op, File: w.a.path(file), Offset: off, Err: bare(err)}
+	if w.opts.Retain > 0 && s.fault == nil {
+		if s.poisoned == nil {
+			s.poisoned = e
+		}
+		s.wake()
+		s.nudge()
+		return s.inDoubt(s.poisoned)
+	}
+	return s.stop(e, broken)
+}
+
+// stop ends the writer: the first fault stays. The caller holds mu.
+func (s *syncState) stop(e *WriteError, broken bool) error {
 	if s.fault == nil {
-		s.fault = &WriteError{Op: op, File: w.a.path(file), Offset: off, Err: bare(err)}
+		s.fault = e
 	}
 	s.broken = s.broken || broken
 	s.wake()
@@ -113,53 +150,64 @@ func bare(err error) error {
 	return err
 }
 
-// failWrite handles a block that was not written, or only in part. The part is cut off again. If that works, and the disk was only full,
-// what was written before can still be made durable.
-func (w *Writer) failWrite(seg *segment, wrote int64, err error) error {
-	full := errors.Is(err, syscall.ENOSPC) || isQuota(err)
-	cutErr := seg.file.Truncate(seg.off)
-	if cutErr != nil {
-		err = fmt.Errorf("%w; %d bytes of it could not be cut off again: %w", bare(err), wrote, bare(cutErr))
-	}
-	return w.fail("write", seg.name, seg.off, err, !full || cutErr != nil)
-}
-
-// publish tells the syncer and the readers what has been written. It returns the writer's fault.
+// publish tells the syncer and the readers what has been written. It returns what stopped the writer. The caller holds w.mu.
 func (w *Writer) publish() error {
 	s := &w.sync
 	s.mu.Lock()
-	seg := w.seg
-	s.writtenPos, s.writtenSeq, s.writtenOff, s.lastTime = seg.pos(), seg.nextSeq, seg.off, w.lastTime
-	if s.pendingSince.IsZero() && s.writtenPos > s.snapPos {
-		s.pendingSince = time.Now()
-		s.nudge()
-	} else if w.opts.Sync == SyncInterval && s.writtenPos-s.snapPos >= uint64(w.opts.SyncBytes) {
-		s.nudge()
-	}
+	w.publishLocked()
 	err := s.failure()
 	s.mu.Unlock()
 	if e := w.writeHead(); err == nil {
 		err = e
 	}
-	return err
+	return w.orTakeOver(err)
 }
 
-// writeHead writes HEAD. It is never mapped: a full disk must be an error, not a signal.
+// publishLocked is publish without HEAD. The caller holds w.mu and sync.mu.
+func (w *Writer) publishLocked() {
+	s := &w.sync
+	s.written, s.lastTime = w.seg.mark(s.written.n+1), w.lastTime
+	if s.pendingSince.IsZero() && s.written.pos > s.snapPos {
+		s.pendingSince = time.Now()
+		s.nudge()
+	} else if w.opts.Sync == SyncInterval && s.written.pos-s.snapPos >= uint64(w.opts.SyncBytes) {
+		s.nudge()
+	}
+}
+
+// writeHead writes HEAD. It is never mapped: a full disk must be an error, not a signal. A disk that is too full for HEAD, which can be where
+// nothing is overwritten in place, is no error: readers then learn later how far the writer is.
 func (w *Writer) writeHead() error {
 	w.headMu.Lock()
 	defer w.headMu.Unlock()
 	s := &w.sync
 	s.mu.Lock()
 	h := head{
-		epoch: w.epoch, segment: s.number, writtenPos: s.writtenPos, durablePos: s.syncedPos,
-		nextSeq: s.writtenSeq, lastTime: s.lastTime, heartbeat: time.Now().UnixNano(),
+		epoch: s.epoch, segment: s.number, writtenPos: s.written.pos, durablePos: s.syncedPos,
+		nextSeq: s.written.seq, lastTime: s.lastTime, heartbeat: time.Now().UnixNano(),
 	}
 	s.mu.Unlock()
 	h.encode(w.headBuf[:], crcOf(w.uuid[:]))
-	if _, err := w.headFile.WriteAt(w.headBuf[:], 0); err != nil {
-		return w.fail("write", headName, 0, err, false)
+	_, err := w.headFile.WriteAt(w.headBuf[:], 0)
+	switch {
+	case err == nil && w.headFull:
+		w.headFull = false
+		w.hasRoom(fullHead)
+	case err == nil:
+	case isFull(err):
+		w.headFull = true
+		_ = w.isFull(fullHead, "write", headName, 0, err) // noted
+	default:
+		return w.fail("write", w.headName(), 0, err, false)
 	}
 	return nil
+}
+
+// headName returns HEAD's name as archive.path knows it.
+func (w *Writer) headName() string {
+	w.sync.mu.Lock()
+	defer w.sync.mu.Unlock()
+	return w.a.nameIn(w.sync.home, headName)
 }
 
 // syncLoop is the syncer.
@@ -190,10 +238,14 @@ func (w *Writer) syncDue() (due bool, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	const idle = time.Hour
-	pending := s.writtenPos > s.durablePos
+	pending := s.written.pos > s.durable.pos
 	switch {
+	case s.poisoned != nil:
+		return true, 0
 	case s.broken:
 		return false, idle
+	case s.full.sealing() && !s.force && time.Since(s.full.tried) < sealRetry:
+		return false, sealRetry
 	case s.sealing != nil || s.force:
 		return true, 0
 	case !pending:
@@ -201,8 +253,8 @@ func (w *Writer) syncDue() (due bool, wait time.Duration) {
 	case w.opts.Sync == SyncBatch:
 		return true, 0
 	case w.opts.Sync == SyncNone:
-		return s.wantSeq > s.durableSeq && s.writtenSeq > s.durableSeq, idle
-	case s.writtenPos-s.snapPos >= uint64(w.opts.SyncBytes):
+		return s.wantSeq > s.durable.seq && s.written.seq > s.durable.seq, idle
+	case s.written.pos-s.snapPos >= uint64(w.opts.SyncBytes):
 		return true, 0
 	}
 	wait = w.opts.SyncEvery - time.Since(s.pendingSince)
@@ -213,48 +265,74 @@ func (w *Writer) syncDue() (due bool, wait time.Duration) {
 func (w *Writer) syncOnce() {
 	s := &w.sync
 	s.mu.Lock()
-	old, cur, fresh := s.sealing, s.cur, !s.curSynced
-	pos, seq := s.writtenPos, s.writtenSeq
-	s.snapPos, s.force = pos, false
+	if s.broken || s.poisoned != nil {
+		s.force = false
+		s.mu.Unlock()
+		w.takeOverFromSync()
+		return
+	}
+	old, oldAt, at, fresh, home := s.sealing, s.sealingAt, s.written, !s.curSynced, s.home
+	s.snapPos, s.force, s.syncing = at.pos, false, true
 	s.inflightSince, s.pendingSince = s.pendingSince, time.Time{}
 	s.mu.Unlock()
-	if old != nil && !w.sealOld(old) {
-		return
+	ok := (old == nil || w.sealOld(old, oldAt)) && w.syncTo(at, fresh, home)
+	s.mu.Lock()
+	s.syncing = false
+	s.wake()
+	s.mu.Unlock()
+	if ok && fresh {
+		w.askForNext()
+		w.askKeeper()
+	}
+	w.takeOverFromSync()
+}
+
+// syncTo makes durable what is before at, and in a fresh segment its directory entry.
+func (w *Writer) syncTo(at mark, fresh bool, home string) bool {
+	sync := at.seg.file.SyncData
+	if fresh {
+		sync = at.seg.file.Sync
+	}
+	if !w.timedSync(at.seg, sync) {
+		return false
 	}
 	if fresh {
-		if !w.timedSync(cur, cur.file.Sync) {
-			return
+		if err := w.a.fs.SyncDir(home); err != nil {
+			_ = w.fail("sync directory", w.a.nameIn(home, "."), -1, err, true) // kept for every caller
+			return false
 		}
-		if err := w.a.fs.SyncDir(w.a.dir); err != nil {
-			_ = w.fail("sync directory", ".", -1, err, true) // kept for every caller
-			return
-		}
-	} else if !w.timedSync(cur, cur.file.SyncData) {
-		return
 	}
-	w.advance(pos, seq, func() {
-		if fresh && s.cur == cur { // rotation may have begun another one meanwhile
+	w.advance(at, func() {
+		s := &w.sync
+		if fresh && s.cur == at.seg { // rotation may have begun another one meanwhile
 			s.curSynced = true
 		}
 		s.inflightSince = time.Time{}
 	})
-	if fresh {
-		w.askForNext()
-		w.askKeeper()
-	}
+	return true
 }
 
-// timedSync syncs a segment. A failure is final.
+// errGone says that a file has lost its name while it was being written: what is written to it cannot be found again.
+var errGone = errors.New("the file is not in its directory any more: it was removed or renamed")
+
+// timedSync syncs a segment. A failure is final for the file. A file that nobody can find any more is a failure, too: a sync of it succeeds,
+// and keeps nothing.
 func (w *Writer) timedSync(seg *segment, sync func() error) bool {
 	start := time.Now()
 	err := sync()
 	took := time.Since(start)
+	if err == nil {
+		if _, e := w.a.fs.Stat(w.a.path(seg.name)); errors.Is(e, fs.ErrNotExist) {
+			err = errGone
+		}
+	}
 	s := &w.sync
 	s.mu.Lock()
 	if err != nil {
 		s.syncErrors++
 	} else {
 		s.syncs++
+		s.inARow = 0
 		s.lastSync, s.maxSync = took, max(s.maxSync, took)
 	}
 	s.mu.Unlock()
@@ -266,30 +344,42 @@ func (w *Writer) timedSync(seg *segment, sync func() error) bool {
 
 // advance moves the durable watermark and tells everybody: readers, by HEAD, before those who wait, so that what is acknowledged can be
 // read as durable. also runs under the lock.
-func (w *Writer) advance(pos, seq uint64, also func()) {
+func (w *Writer) advance(at mark, also func()) {
 	s := &w.sync
 	s.mu.Lock()
-	s.syncedPos = max(s.syncedPos, pos)
+	s.syncedPos = max(s.syncedPos, at.pos)
 	s.mu.Unlock()
 	_ = w.writeHead() // a failure is kept for every caller
 	s.mu.Lock()
-	s.durablePos, s.durableSeq = max(s.durablePos, pos), max(s.durableSeq, seq)
-	w.durablePos.Store(s.durablePos)
+	if at.n > s.durable.n {
+		s.durable = at
+	}
+	w.durablePos.Store(s.durable.pos)
 	also()
 	s.wake()
 	s.mu.Unlock()
 }
 
+// sealRetry is how long the syncer waits, on a full disk, before it tries again to seal what rotation has left behind.
+const sealRetry = 100 * time.Millisecond
+
 // sealOld syncs the segment that rotation has left behind, seals and closes it. Two syncs: the data must be durable before a footer can be.
-func (w *Writer) sealOld(old *segment) bool {
+// Rotation has made room for the footer, so the disk is seldom too full for it; if it is, the syncer comes back.
+func (w *Writer) sealOld(old *segment, at mark) bool {
 	if !w.timedSync(old, old.file.SyncData) {
 		return false
 	}
-	w.advance(old.pos(), old.nextSeq, func() {})
-	if op, err := old.writeFooter(sealRotate); err != nil {
+	w.advance(at, func() {})
+	op, err := w.writeFooter(old, sealRotate)
+	switch {
+	case err != nil && op == "write" && isFull(err):
+		_ = w.isFull(fullSeal, op, old.name, old.off, err)
+		return false
+	case err != nil:
 		_ = w.fail(op, old.name, old.off, err, true) // kept for every caller
 		return false
 	}
+	w.hasRoom(fullSeal)
 	if err := old.file.Close(); err != nil {
 		_ = w.fail("close", old.name, -1, err, true) // kept for every caller
 		return false
@@ -301,16 +391,17 @@ func (w *Writer) sealOld(old *segment) bool {
 	return true
 }
 
-// finish is the syncer's last work: everything durable, the segment sealed, HEAD durable.
+// finish is the syncer's last work: everything durable, the segment sealed, HEAD durable. Failures are final: nothing is in doubt any more
+// that a takeover could save.
 func (w *Writer) finish() error {
 	s := &w.sync
 	if s.usable() {
 		w.syncOnce()
 	}
-	err := w.failure()
-	if err == nil {
-		if op, e := w.seg.writeFooter(sealClose); e != nil {
-			err = w.fail(op, w.seg.name, w.seg.off, e, true)
+	err := w.unfinished()
+	if err == nil && w.seg.closed {
+		if op, e := w.writeFooter(w.seg, sealClose); e != nil {
+			err = w.lastFailure(op, w.seg.name, w.seg.off, e)
 		}
 	}
 	for _, seg := range []*segment{s.sealing, w.seg} { // the write path has ended, nobody else uses them
@@ -318,7 +409,7 @@ func (w *Writer) finish() error {
 			continue
 		}
 		if e := seg.file.Close(); err == nil && e != nil {
-			err = w.fail("close", seg.name, -1, e, true)
+			err = w.lastFailure("close", seg.name, -1, e)
 		}
 	}
 	if err == nil {
@@ -326,10 +417,38 @@ func (w *Writer) finish() error {
 	}
 	if err == nil {
 		if e := w.headFile.Sync(); e != nil {
-			err = w.fail("sync", headName, -1, e, true)
+			err = w.lastFailure("sync", w.headName(), -1, e)
 		}
 	}
 	return err
+}
+
+// unfinished returns why not all that is written is durable at the end, nil when it is.
+func (w *Writer) unfinished() error {
+	s := &w.sync
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault == nil && s.full.sealing() {
+		return s.inDoubt(s.full.last)
+	}
+	return s.failure()
+}
+
+// writeFooter seals a segment; on a full disk after making room for that.
+func (w *Writer) writeFooter(seg *segment, flags uint16) (op string, err error) {
+	op, err = seg.writeFooter(flags)
+	for op == "write" && isFull(err) && w.makeRoom(true) {
+		op, err = seg.writeFooter(flags)
+	}
+	return op, err
+}
+
+// lastFailure keeps a failure in Close for ever.
+func (w *Writer) lastFailure(op, file string, off int64, err error) error {
+	s := &w.sync
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stop(&WriteError{Op: op, File: w.a.path(file), Offset: off, Err: bare(err), Full: isFull(err)}, true)
 }
 
 // usable reports whether files may still be synced.
@@ -348,7 +467,7 @@ func (w *Writer) endSync() {
 }
 
 // wait waits until state reports that what it wants is durable. written says that it has been written: then a full disk is no reason to
-// give up.
+// give up, unless it keeps the syncer from its work.
 func (w *Writer) wait(ctx context.Context, state func(*syncState) (durable, written bool)) error {
 	s := &w.sync
 	s.mu.Lock()
@@ -363,6 +482,8 @@ func (w *Writer) wait(ctx context.Context, state func(*syncState) (durable, writ
 			err = s.failure()
 		case s.closed:
 			err = errClosed
+		case s.full.stops(written):
+			err = s.inDoubt(s.full.last)
 		}
 		if err != nil {
 			s.mu.Unlock()
@@ -374,28 +495,4 @@ func (w *Writer) wait(ctx context.Context, state func(*syncState) (durable, writ
 			return ctx.Err()
 		}
 	}
-}
-
-// Stats returns counters since Open, and where the writer stands now. After Close it returns the last ones.
-func (w *Writer) Stats() Stats {
-	s := &w.sync
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := Stats{
-		Epoch: w.epoch, Segment: s.number, SegmentFile: s.cur.name, SegmentSize: s.writtenOff,
-		NextSeq: s.writtenSeq, DurableSeq: s.durableSeq, NextPos: s.writtenPos, DurablePos: s.durablePos,
-		Segments: s.segments, Blocks: s.blocks.Load(), Records: s.writtenSeq - s.startSeq, Bytes: s.writtenPos - s.startPos,
-		Syncs: s.syncs, SyncErrors: s.syncErrors, LastSync: s.lastSync, MaxSync: s.maxSync,
-		LagRecords: s.writtenSeq - s.durableSeq, LagBytes: s.writtenPos - s.durablePos,
-		Err: s.failure(),
-	}
-	since := s.inflightSince
-	if since.IsZero() {
-		since = s.pendingSince
-	}
-	if !since.IsZero() && st.LagBytes > 0 {
-		st.Lag = time.Since(since)
-	}
-	w.keepStats(&st)
-	return st
 }

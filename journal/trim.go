@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
@@ -215,7 +214,7 @@ func (a archive) writeTrim(n trimNote, uuid [16]byte) error {
 	b := make([]byte, trimLen)
 	n.encode(b, crcOf(uuid[:]))
 	err := a.replaceFile(trimName, b)
-	if err == nil || !(errors.Is(err, syscall.ENOSPC) || isQuota(err)) {
+	if err == nil || !isFull(err) {
 		return err
 	}
 	if _, ok := a.trimNote(uuid); !ok {

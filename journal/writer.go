@@ -25,9 +25,8 @@ var errClosed = fmt.Errorf("journal: %w", os.ErrClosed)
 type Writer struct {
 	a     archive
 	opts  Options
-	lock  vfs.Lock
+	locks []vfs.Lock // of the archive's directory, and of Options.Failover
 	uuid  [16]byte
-	epoch uint64
 	found Recovery
 
 	mu       sync.Mutex        // the write path: all up to the blank line
@@ -42,11 +41,17 @@ type Writer struct {
 	scratch  []byte    // one frame, being appended
 	opening  []byte    // the beginning of a segment: header and stream table
 	lastTime int64     // latest data record of the archive since Open
+	epoch    uint64    // of seg
+	retained retained  // copies of what is not durable, for a takeover
+	wasFull  bool      // the last write found the disk full
 	closing  bool
+
+	reserve reserve
 
 	headMu   sync.Mutex // HEAD
 	headFile vfs.File
 	headBuf  [headLen]byte
+	headFull bool // the last write of HEAD found the disk full
 
 	durablePos atomic.Uint64 // log position known to be durable; written by the syncer only, after the sync
 	sync       syncState
@@ -93,15 +98,23 @@ func open(dir string, opts *Options) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{
-		a: a, opts: o, lock: lock, ids: make(map[string]uint16),
+		a: a, opts: o, locks: []vfs.Lock{lock}, ids: make(map[string]uint16),
 		quit: make(chan struct{}), prepare: make(chan struct{}, 1),
 		keep: keeper{ask: make(chan struct{}, 1)},
 	}
 	if err := w.start(); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, w.unlock())
 	}
 	w.askForNext()
 	return w, nil
+}
+
+// unlock gives up the locks.
+func (w *Writer) unlock() (err error) {
+	for _, l := range w.locks {
+		err = errors.Join(err, l.Close())
+	}
+	return err
 }
 
 // makeDir makes the directory and those above it, and syncs each one that holds a new one.
@@ -284,11 +297,25 @@ func (w *Writer) ready() error {
 	return w.failure()
 }
 
-// writeFrames writes one block of checked frames, at most MaxBlock bytes, rotating first if it is time.
+// writeFrames writes one block of checked frames, at most MaxBlock bytes, rotating first if it is time. What fails is tried again behind a
+// takeover.
 func (w *Writer) writeFrames(frames []byte, info *frameInfo) error {
 	if info.frames == 0 {
 		return nil // nothing but skips
 	}
+	for {
+		err := w.tryFrames(frames, info)
+		if err == nil {
+			return nil
+		}
+		if err = w.orTakeOver(err); err != nil {
+			return err
+		}
+	}
+}
+
+// tryFrames is writeFrames without a takeover.
+func (w *Writer) tryFrames(frames []byte, info *frameInfo) error {
 	if err := w.rotateIfDue(blockHeaderLen + int64(len(frames))); err != nil {
 		return err
 	}
@@ -307,19 +334,49 @@ func (w *Writer) writeFrames(frames []byte, info *frameInfo) error {
 
 // writeBlock writes one block at the end of the segment: header and frames in one gathering write.
 func (w *Writer) writeBlock(frames []byte, info *frameInfo, flags uint16) error {
+	if err := w.retainRoom(len(frames)); err != nil {
+		return err
+	}
 	s := w.seg
 	h := s.blockFor(frames, info, flags, w.durablePos.Load())
 	h.encode(w.header[:], s.seed)
-	w.bufs[0], w.bufs[1] = w.header[:], frames
-	n, err := s.file.WritevAt(w.bufs[:], s.off)
-	w.bufs[1] = nil
-	if err != nil {
-		return w.failWrite(s, n, err)
+	for {
+		w.bufs[0], w.bufs[1] = w.header[:], frames
+		n, err := s.file.WritevAt(w.bufs[:], s.off)
+		w.bufs[1] = nil
+		if err == nil {
+			break
+		}
+		if err = w.failWrite(s, n, err); err != nil {
+			return err
+		}
 	}
 	s.note(&h, info)
 	w.ordinals.take(frames, info)
 	w.sync.blocks.Add(1)
+	w.retain(frames, info, flags)
+	if w.wasFull {
+		w.wasFull = false
+		w.hasRoom(fullData)
+	}
 	return nil
+}
+
+// failWrite handles a block that was not written, or only in part. On a full disk the part is cut off again, and all is as it was before;
+// nil says that room was made, and that the write is to be tried again.
+func (w *Writer) failWrite(seg *segment, wrote int64, err error) error {
+	if !isFull(err) {
+		return w.fail("write", seg.name, seg.off, err, true)
+	}
+	if e := seg.file.Truncate(seg.off); e != nil {
+		err = fmt.Errorf("%w; %d bytes of it could not be cut off again: %w", bare(err), wrote, bare(e))
+		return w.fail("write", seg.name, seg.off, err, true)
+	}
+	if w.makeRoom(w.closing) {
+		return nil
+	}
+	w.wasFull = true
+	return w.isFull(fullData, "write", seg.name, seg.off, err)
 }
 
 // blockFor makes the header of the next block of a segment.
@@ -335,14 +392,14 @@ func (s *segment) blockFor(frames []byte, info *frameInfo, flags uint16, durable
 func (w *Writer) NextSeq() uint64 {
 	w.sync.mu.Lock()
 	defer w.sync.mu.Unlock()
-	return w.sync.writtenSeq
+	return w.sync.written.seq
 }
 
 // DurableSeq returns the first sequence that is not known to be durable: all below survive a power cut.
 func (w *Writer) DurableSeq() uint64 {
 	w.sync.mu.Lock()
 	defer w.sync.mu.Unlock()
-	return w.sync.durableSeq
+	return w.sync.durable.seq
 }
 
 // Recovered returns what Open found and did.
@@ -356,11 +413,11 @@ func (w *Writer) Close() error {
 		w.mu.Unlock()
 		return errClosed
 	}
+	w.closing = true
 	err := w.failure()
 	if err == nil {
 		err = w.writeClose()
 	}
-	w.closing = true
 	w.mu.Unlock()
 
 	close(w.quit)
@@ -369,27 +426,45 @@ func (w *Writer) Close() error {
 	}
 	w.done.Wait()
 	w.dropNext()
-	if err == nil {
+	w.giveBack(true)
+	if w.closeErr != nil {
 		err = w.closeErr
 	}
+	err = w.inDoubtNow(err)
 	if e := w.headFile.Close(); err == nil && e != nil {
 		err = fmt.Errorf("journal: %w", e)
 	}
 	w.endSync()
-	if e := w.lock.Close(); err == nil && e != nil {
+	if e := w.unlock(); err == nil && e != nil {
 		err = fmt.Errorf("journal: %w", e)
 	}
 	return err
+}
+
+// inDoubtNow brings the sequences in a full disk's error up to date: what could be made durable since then is not in doubt any more.
+func (w *Writer) inDoubtNow(err error) error {
+	var e *WriteError
+	if !errors.As(err, &e) || !e.Full {
+		return err
+	}
+	w.sync.mu.Lock()
+	defer w.sync.mu.Unlock()
+	return w.sync.inDoubt(e)
 }
 
 // writeClose writes the close record, in the segment's last block.
 func (w *Writer) writeClose() error {
 	w.scratch = AppendFrame(w.scratch[:0], Record{Time: time.Now().UnixNano(), Kind: KindClose, Payload: []byte{closeVersion}})
 	info := newFrameInfo()
-	if err := w.writeBlock(w.scratch, &info, blockControlOnly|blockLast); err != nil {
-		return err
+	for {
+		err := w.writeBlock(w.scratch, &info, blockControlOnly|blockLast)
+		if err == nil {
+			return w.publish()
+		}
+		if err = w.orTakeOver(err); err != nil {
+			return err
+		}
 	}
-	return w.publish()
 }
 
 // WaitDurable returns nil once the record seq and all before it are durable. It waits for records that are not written yet, too. Under
@@ -399,7 +474,7 @@ func (w *Writer) writeClose() error {
 func (w *Writer) WaitDurable(ctx context.Context, seq uint64) error {
 	return w.wait(ctx, func(s *syncState) (bool, bool) {
 		s.wantSeq = max(s.wantSeq, seq+1)
-		return seq < s.durableSeq, seq < s.writtenSeq
+		return seq < s.durable.seq, seq < s.written.seq
 	})
 }
 
@@ -409,11 +484,11 @@ func (w *Writer) Sync(ctx context.Context) error {
 	first := true
 	return w.wait(ctx, func(s *syncState) (bool, bool) {
 		if first {
-			first, target, s.force = false, s.writtenPos, true
+			first, target, s.force = false, s.written.n, true
 			if s.closed {
 				target = math.MaxUint64 // to no avail, though all is durable
 			}
 		}
-		return target <= s.durablePos, true
+		return target <= s.durable.n, true
 	})
 }

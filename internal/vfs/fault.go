@@ -29,6 +29,7 @@ const (
 type Op struct {
 	Kind OpKind
 	Name string // base name of the file as it is now; of the new name for a rename
+	Path string // the same with its directory
 	Old  string // base name before a rename
 	Off  int64  // OpWrite: offset; OpTruncate: size
 	Len  int    // OpWrite: bytes
@@ -110,6 +111,18 @@ func (f *Fault) Total() int {
 	return f.n
 }
 
+// FailOp makes the operations that match fail with err, short bytes of a write written before; the first times of them, or all when times
+// is negative.
+func (f *Fault) FailOp(match func(Op) bool, err error, short, times int) {
+	f.SetHook(func(_ int, op Op) Verdict {
+		if times == 0 || !match(op) {
+			return Verdict{}
+		}
+		times--
+		return Verdict{Err: err, Short: short}
+	})
+}
+
 // Record begins to keep the operations for Ops.
 func (f *Fault) Record() {
 	f.mu.Lock()
@@ -149,13 +162,13 @@ func (f *Fault) note(kind OpKind, name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.record {
-		f.ops = append(f.ops, Op{Kind: kind, Name: filepath.Base(name)})
+		f.ops = append(f.ops, Op{Kind: kind, Name: filepath.Base(name), Path: name})
 	}
 }
 
 // do asks, and then either fails or goes on.
 func (f *Fault) do(op Op, name string, do func() error) error {
-	op.Name = filepath.Base(name)
+	op.Name, op.Path = filepath.Base(name), name
 	if v := f.ask(op); v.Err != nil {
 		return &fs.PathError{Op: string(op.Kind), Path: name, Err: v.Err}
 	}
@@ -260,7 +273,8 @@ func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
 }
 
 func (f *faultFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
-	op := Op{Kind: OpWrite, Name: filepath.Base(f.name()), Off: off}
+	path := f.name()
+	op := Op{Kind: OpWrite, Name: filepath.Base(path), Path: path, Off: off}
 	for _, b := range bufs {
 		op.Len += len(b)
 		op.Data += string(b[:min(len(b), 64-len(op.Data))])

@@ -186,7 +186,7 @@ func TestFault(t *testing.T) {
 	if err := f.Sync(); !errors.Is(err, syscall.EIO) {
 		t.Errorf("sync: %v", err)
 	}
-	want := []Op{{Kind: OpWrite, Name: "f", Len: 6, Data: "abcdef"}, {Kind: OpWrite, Name: "f", Len: 1, Data: "x"}, {Kind: OpSync, Name: "f"}}
+	want := []Op{{Kind: OpWrite, Name: "f", Path: "f", Len: 6, Data: "abcdef"}, {Kind: OpWrite, Name: "f", Path: "f", Len: 1, Data: "x"}, {Kind: OpSync, Name: "f", Path: "f"}}
 	ops := fault.Ops()
 	if len(ops) != len(want) {
 		t.Fatalf("ops %v", ops)
