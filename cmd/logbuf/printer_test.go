@@ -41,7 +41,7 @@ func samples() []journal.Record {
 	}
 	gap := journal.Loss{Stream: 2, First: 7, From: opening, To: opening + 1e9, Reason: journal.LossSource}
 	return []journal.Record{
-		{Seq: 0, Time: opening, Kind: journal.KindStream, Stream: 1, Payload: []byte("\x01trades")},
+		{Seq: 0, Time: opening, Kind: journal.KindStream, Stream: 1, Payload: []byte("\x01\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00trades")},
 		{Seq: 0, Time: opening, Kind: journal.KindData, Flags: 1 | journal.FlagFinal, Stream: 1, Payload: []byte(`{"px":101.5}`)},
 		{Seq: 1, Time: opening, Kind: journal.KindData, Flags: 2 | journal.FlagOutbound, Stream: 2, Payload: []byte("\x00\xff\x1b[2J")},
 		{Seq: 2, Time: opening, Kind: journal.KindData, Stream: 3, Payload: []byte("a line\n\x1b]0;title\x07 \u202e grün")},

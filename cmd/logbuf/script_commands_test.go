@@ -62,11 +62,11 @@ func cmdFuture(ts *testscript.TestScript, neg bool, args []string) {
 
 // Times of records that the writer makes by itself are those of the test's run.
 var (
-	scrubText = regexp.MustCompile(`(?m)^(#?\s*\*  )\S+(  \S+\s+(?:stream \d+ is|closed in good order))`)
-	scrubJSON = regexp.MustCompile(`"time":"[^"]*","unix_ns":\d+,((?:"stream":"[^"]*","stream_id":\d+,)?"kind":"(?:stream|close)")`)
+	scrubText = regexp.MustCompile(`(?m)^(#?\s*\*  )\S+(  \S+\s+(?:stream \d+ is|closed in good order|opened for writing))`)
+	scrubJSON = regexp.MustCompile(`"time":"[^"]*","unix_ns":\d+,((?:"stream":"[^"]*","stream_id":\d+,)?"kind":"(?:stream|close|open)")`)
 )
 
-// cmdScrub copies a file and puts TIME where the time of a stream definition or a close stands: scrub FROM TO.
+// cmdScrub copies a file and puts TIME where the time of a stream definition, an open or a close stands: scrub FROM TO.
 func cmdScrub(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: scrub FROM TO")
