@@ -54,7 +54,8 @@ type pass struct {
 	sel     *selection
 	printer printer
 	out     output
-	limit   uint64 // data records to print; 0 = all
+	limit   uint64                  // data records to print; 0 = all
+	onGap   func(journal.Gap) error // told of gaps that the reader goes on behind; nil: they end the reading
 	defined map[uint16]string
 }
 
@@ -65,6 +66,12 @@ func (p *pass) run(ctx context.Context) (ended bool, err error) {
 		rec, err := p.reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return true, nil
+		}
+		if gap, ok := errors.AsType[*journal.GapError](err); ok && p.onGap != nil {
+			if err := p.onGap(gap.Gap); err != nil {
+				return false, err
+			}
+			continue
 		}
 		if err != nil {
 			return false, p.nextError(ctx, err)

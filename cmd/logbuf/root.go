@@ -54,7 +54,7 @@ func newRootCmd() *cobra.Command {
 		&cobra.Group{ID: groupRead, Title: "Reading an archive:"},
 	)
 	addGroup(root, groupWrite, newDemoCmd(), newRecordCmd(), newFeedCmd(), newBenchDiskCmd())
-	addGroup(root, groupRead, newCatCmd(), newTailCmd(), newStatCmd(), newVerifyCmd(), newReplayCmd())
+	addGroup(root, groupRead, newCatCmd(), newTailCmd(), newStatCmd(), newVerifyCmd(), newReplayCmd(), newExportCmd())
 	root.AddCommand(newVersionCmd(), newExitCodesTopic(), newFormatsTopic())
 	return root
 }

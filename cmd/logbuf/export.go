@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/export"
+	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/spf13/cobra"
+)
+
+const exportLong = `Write the records of an archive in a format of other programs.
+
+jsonl    One JSON object per line, as 'cat --format json' prints them: see
+         'logbuf help formats'.
+
+csv      RFC 4180: CRLF ends a line, fields are quoted where they have to be and
+         their bytes unchanged. The first line names the columns: seq, time (RFC
+         3339, UTC), unix_ns, stream, stream_id, kind (data, user-N, loss, gap or
+         mark), code (WebSocket opcode), opcode (its name), final, outbound,
+         compressed, truncated, size (bytes), encoding, payload, and loss_first
+         (ordinal in its stream), loss_records, loss_bytes, loss_from, loss_to,
+         loss_reason. --payload says how payloads are written: text (base64 where
+         they are no UTF-8), base64 or hex; "encoding" says it for each line.
+
+parquet  The same columns, without unix_ns, size and encoding: times are
+         timestamps in nanoseconds, payloads bytes, values that are not known
+         null. Compressed with Snappy.
+
+pcapng   For Wireshark: one interface per stream, link type USER0, timestamps in
+         nanoseconds, the sequence as packet id, the direction in the flags, opcode
+         and other flags in a comment. Records above 256 KiB, which Wireshark does
+         not take, are several packets with one id.
+
+Losses are part of the export. csv and parquet have a row of kind "loss" where
+records of a stream were lost; empty loss_ columns are not known. pcapng counts
+them as dropped before the stream's next packet (epb_dropcount), with a comment,
+and in the statistics of the interface. With --salvage damage does not end the
+export: what is missing is a row or object of kind "gap", whose seq is the first
+one missing, or a comment of the next packet. csv and parquet leave out stream
+definitions, opens and closes.
+
+An export to a file is written beside it, as FILE.partial, and gets its name when
+it is complete. Memory does not grow with the archive, but for some KiB for each 32
+MiB of payload in parquet, whose index comes last.
+
+Exit codes: 0 exported; 1 the output cannot be written, or Ctrl-C; 2 the archive is
+damaged (all before that is exported), 3 unreadable; 64 usage.`
+
+const exportExample = `  # for a spreadsheet, a data frame, Wireshark
+  logbuf export day1 --format csv --out day1.csv
+  logbuf export day1 --format parquet --out day1.parquet
+  logbuf export day1 --format pcapng --out day1.pcapng && tshark -r day1.pcapng
+
+  # a minute of one stream, through a pipe
+  logbuf export day1 --format jsonl --out - --stream trades \
+      --from-time 2026-11-21T09:30:00Z --to-time 2026-11-21T09:31:00Z | gzip > minute.gz`
+
+var exportFormats = []string{"jsonl", "csv", "pcapng", "parquet"}
+
+// exporting is the flags of export.
+type exporting struct {
+	sel      selection
+	format   string
+	out      string
+	payload  string
+	force    bool
+	salvage  bool
+	limit    uint64
+	encoding export.Encoding // of payload
+}
+
+func newExportCmd() *cobra.Command {
+	e := &exporting{}
+	cmd := &cobra.Command{
+		Use:               "export DIR --format FORMAT --out FILE|-",
+		Short:             "Write records as JSON lines, CSV, pcapng or Parquet",
+		Long:              exportLong,
+		Example:           exportExample,
+		Args:              oneDir,
+		ValidArgsFunction: completeDir,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := e.check(cmd); err != nil {
+				return err
+			}
+			return e.run(cmd, args[0])
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&e.format, "format", "", "`format`: jsonl, csv, pcapng or parquet")
+	f.StringVar(&e.out, "out", "", "`file` to write, or - for standard output")
+	f.StringVar(&e.payload, "payload", "text", "`how` csv has payloads: text, base64 or hex")
+	f.BoolVar(&e.force, "force", false, "replace the file if there is one")
+	f.BoolVar(&e.salvage, "salvage", false, "go on behind damage, and say what is missing")
+	f.Uint64VarP(&e.limit, "limit", "n", 0, "export at most this `number` of data records (default all)")
+	e.sel.addFlags(f)
+	complete(cmd, "stream", completeStream)
+	complete(cmd, "format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "payload", cobra.FixedCompletions(export.EncodingNames, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// check completes the flags after they were read.
+func (e *exporting) check(cmd *cobra.Command) error {
+	f := cmd.Flags()
+	encoding := slices.Index(export.EncodingNames, e.payload)
+	switch {
+	case !slices.Contains(exportFormats, e.format):
+		return cli.Usagef("--format %q: must be %s", e.format, strings.Join(exportFormats, ", "))
+	case e.out == "":
+		return cli.Usagef("needs --out FILE, or --out - for standard output")
+	case encoding < 0:
+		return cli.Usagef("--payload %q: must be %s", e.payload, strings.Join(export.EncodingNames, ", "))
+	case f.Changed("payload") && e.format != "csv":
+		return cli.Usagef("--payload is for csv")
+	case f.Changed("limit") && e.limit == 0:
+		return cli.Usagef("--limit 0 exports nothing")
+	}
+	e.encoding = export.Encoding(encoding)
+	return e.sel.check(f)
+}
+
+func (e *exporting) run(cmd *cobra.Command, dir string) error {
+	opts := &journal.ReaderOptions{Control: true, Salvage: e.salvage}
+	e.sel.narrow(opts)
+	a, err := openArchive(dir, opts)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	ctx, stop := readContext(cmd)
+	defer stop()
+	if e.out == "-" {
+		_, err := e.write(ctx, cmd, a, cmd.OutOrStdout())
+		return err
+	}
+	return e.toFile(ctx, cmd, a)
+}
+
+// toFile exports into a file that gets its name when it is complete: at the end of the archive, or where that is damaged.
+func (e *exporting) toFile(ctx context.Context, cmd *cobra.Command, a *archive) error {
+	if _, err := os.Lstat(e.out); err == nil && !e.force {
+		return fmt.Errorf("%s is there already; --force replaces it", e.out)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--out: %w", err)
+	}
+	partial := e.out + ".partial"
+	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	done, err := e.write(ctx, cmd, a, f)
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("interrupted; %s was not written", e.out)
+	}
+	complete := err == nil || cli.ExitCode(err) == cli.ExitCorrupt
+	if complete {
+		if syncErr := f.Sync(); syncErr != nil {
+			complete, err = false, fmt.Errorf("--out: %w", syncErr)
+		}
+	}
+	if closeErr := f.Close(); closeErr != nil && complete {
+		complete, err = false, fmt.Errorf("--out: %w", closeErr)
+	}
+	if !complete {
+		return errors.Join(err, os.Remove(partial))
+	}
+	if renameErr := os.Rename(partial, e.out); renameErr != nil {
+		return fmt.Errorf("--out: %w", renameErr)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "exported %s to %s\n", done, e.out)
+	return err
+}
+
+// write exports into w. done says what was written.
+func (e *exporting) write(ctx context.Context, cmd *cobra.Command, a *archive, w io.Writer) (done *exportCounts, err error) {
+	var out output = &fileOutput{Writer: bufio.NewWriterSize(w, 256<<10), name: e.out}
+	if e.out == "-" {
+		out = cli.NewOutput(w)
+	}
+	rows := e.rows(a.names, out)
+	p := &pass{archive: a, sel: &e.sel, printer: rows, out: out, limit: e.limit, onGap: func(g journal.Gap) error {
+		warnGap(cmd, rows.counts().gaps, g)
+		return rows.gap(g)
+	}}
+	ended, err := p.run(ctx)
+	if closeErr := rows.close(); closeErr != nil && (err == nil || errors.Is(err, cli.ErrInterrupted)) {
+		err = closeErr
+	}
+	return rows.counts(), p.finish(cmd, ended, err)
+}
+
+// warnGap says on stderr what is missing: the first few places.
+func warnGap(cmd *cobra.Command, before uint64, g journal.Gap) {
+	const most = 20
+	if before < most {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %s: %s; %s\n", cmd.CommandPath(), g.File, g.Reason, lostRange(g.FirstSeq, g.LastSeq))
+	} else if before == most {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: more is missing, and not listed here\n", cmd.CommandPath())
+	}
+}
+
+// rows makes the format's writer.
+func (e *exporting) rows(names *streamNames, out io.Writer) exportRows {
+	switch e.format {
+	case "jsonl":
+		return &jsonRows{jsonPrinter: jsonPrinter{names: names}, out: out}
+	case "csv":
+		return &tableRows{names: names, w: export.NewCSV(out, e.encoding)}
+	case "pcapng":
+		return &tableRows{names: names, w: export.NewPcapng(out)}
+	case "parquet":
+		return &tableRows{names: names, w: export.NewParquet(out)}
+	}
+	panic("format " + e.format + " was checked")
+}
+
+// fileOutput is a buffered file that names itself in errors.
+type fileOutput struct {
+	*bufio.Writer
+	name string
+}
+
+func (o *fileOutput) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	return n, o.named(err)
+}
+
+func (o *fileOutput) Flush() error { return o.named(o.Writer.Flush()) }
+
+func (o *fileOutput) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", o.name, err)
+}
