@@ -94,8 +94,8 @@ type exportGapJSON struct {
 func (j *jsonRows) gap(g journal.Gap) error {
 	j.countGap(g)
 	line := struct {
-		Seq  uint64  `json:"seq"`
-		Kind string  `json:"kind"`
+		Seq  uint64        `json:"seq"`
+		Kind string        `json:"kind"`
 		Gap  exportGapJSON `json:"gap"`
 	}{g.FirstSeq, "gap", exportGapJSON{First: g.FirstSeq, Bytes: g.Bytes, File: g.File, Offset: g.Offset, Reason: g.Reason, Trimmed: g.Trimmed}}
 	if n, ok := g.Lost(); ok {
