@@ -40,7 +40,7 @@ func ParseStream(payload []byte) (name string, next uint64, err error) {
 		return "", 0, fmt.Errorf("journal: stream definition of %d bytes is not one of version %d", len(payload), streamVersion)
 	}
 	if next = binary.LittleEndian.Uint64(payload[8:]); next > maxOrdinal {
-		return "", 0, fmt.Errorf("journal: stream definition's next ordinal %d is above %d", next, maxOrdinal)
+		return "", 0, fmt.Errorf("journal: stream definition's next ordinal %d is above %d", next, uint64(maxOrdinal))
 	}
 	name = string(payload[streamNameAt:])
 	return name, next, checkStreamName(name)

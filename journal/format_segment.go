@@ -147,7 +147,7 @@ func (h *segmentHeader) check() error {
 	case h.features&featRewritten == 0 && (h.origLen != 0 || h.origHcrc != 0):
 		return fmt.Errorf("segment header has an original length %d and is not rewritten", h.origLen)
 	case h.features&featRewritten != 0 && (h.origLen < segmentHeaderLen || h.origLen > maxFileSize || h.origLen%blockAlign != 0):
-		return fmt.Errorf("segment header's original length %d is not a multiple of 8 from %d to %d", h.origLen, segmentHeaderLen, maxFileSize)
+		return fmt.Errorf("segment header's original length %d is not a multiple of 8 from %d to %d", h.origLen, segmentHeaderLen, int64(maxFileSize))
 	}
 	return nil
 }

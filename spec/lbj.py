@@ -79,10 +79,9 @@ class Segment:
         b, h = block_at(self.data, x), self.h
         if crc32c(self.data[x + 8:x + 64], self.seed) != b.crc:
             return None
-        if b.codec not in (0, 2 * h.features):
-            raise OSError("%s: block codec %d" % (self.path, b.codec))
-        ok = b.stored % 8 == 0 and b.stored <= h.limit and (b.raw <= max(h.limit, 262144) if b.codec else b.raw == b.stored)
-        return b if ok and b.count <= b.raw // 16 and max(b.base, b.durable) < LIMIT else None
+        ok = b.raw == b.stored if b.codec == 0 else b.codec == 2 and h.features and 0 < b.stored < b.raw
+        ok = ok and b.stored % 8 == b.raw % 8 == 0 and b.raw <= h.limit and b.count <= b.raw // 16
+        return b if ok and max(b.base, b.durable) < LIMIT else None
 
     def search(self, x):
         """All valid block headers from x on at multiples of 8 whose durable position is not above their own."""
@@ -185,7 +184,7 @@ class Archive:
     def between(self, i, s):
         """7.1: how a segment continues the one before."""
         h, p = s.h, self.prev
-        if h.pred_flags & GAP and h.pred_seq < h.base or i == 0 and self.trim[1] >= h.number > 1:
+        if h.pred_flags & GAP or i == 0 and self.trim[1] >= h.number > 1:
             self.missing.append([h.pred_seq if h.pred_flags & GAP else 0, h.base - 1])
             self.ordinals = {}
         if i == 0 and h.pred_flags & FIRST and (h.number != 1 or h.pred_seq != 0):
