@@ -76,6 +76,10 @@ type Options struct {
 	// Tolerance is for LateShift and LateDrop. Default 0 = DefaultTolerance. At least 0.
 	Tolerance time.Duration
 
+	// Gap is told of records that are missing where the reader goes on behind them (*journal.GapError: damage with ReaderOptions.Salvage, and
+	// what was trimmed). An error ends the replay. Default nil = the Report's counts.
+	Gap func(g journal.Gap) error
+
 	// BeforeWait is called before each pause, when all that is due was delivered: a sink that buffers flushes here. An error ends the
 	// replay. Default none.
 	BeforeWait func() error

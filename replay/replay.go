@@ -14,7 +14,8 @@ import (
 //
 // The error is nil at the end of the journal, ctx's cause after a cancellation, and otherwise the reader's (*journal.CorruptionError for
 // damage) or the sink's, as it was. A journal with a torn tail ends where its verified records end: see r.Torn. A reader that follows never
-// ends by itself.
+// ends by itself. Where r tells of a gap and goes on behind it, so does the replay; a *journal.ReissueError ends it, and Run may be called
+// again with the same reader.
 //
 // Run starts no goroutines and allocates nothing per record.
 func Run(ctx context.Context, r *journal.Reader, sink Sink, opts *Options) (Report, error) {
@@ -103,6 +104,12 @@ func (p *player) pass(ctx context.Context, src source) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if gap, ok := errors.AsType[*journal.GapError](err); ok {
+			if err := p.missing(gap.Gap); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 				err = context.Cause(ctx)
@@ -128,6 +135,17 @@ func (p *player) pass(ctx context.Context, src source) error {
 			return nil
 		}
 	}
+}
+
+// missing counts a gap and tells of it.
+func (p *player) missing(g journal.Gap) error {
+	p.report.Gaps++
+	n, _ := g.Lost()
+	p.report.Missing += n
+	if p.opts.Gap == nil {
+		return nil
+	}
+	return p.opts.Gap(g)
 }
 
 // past tells whether rec lies behind the end that the caller set: a control record has the number of the data record after it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -15,12 +16,19 @@ import (
 // script is a source that gives records from memory and then err.
 type script struct {
 	recs []journal.Record
+	gaps map[int]error // before the record with this index, once
+	next int
 	err  error
 	wait time.Duration // what one Next takes
 }
 
 func (s *script) Next(ctx context.Context) (journal.Record, error) {
 	time.Sleep(s.wait)
+	if err := s.gaps[s.next]; err != nil {
+		delete(s.gaps, s.next)
+		return journal.Record{}, err
+	}
+	s.next++
 	if len(s.recs) == 0 {
 		return journal.Record{}, s.err
 	}
@@ -200,6 +208,30 @@ func TestRunErrors(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A gap is told and counted, and the schedule goes on behind it. A sequence that is given again ends the replay.
+func TestRunGoesOnBehindGaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gap := journal.Gap{FirstSeq: 1, LastSeq: 4}
+		var c clock
+		var told []journal.Gap
+		src := recorded(0, time.Second)
+		src.gaps = map[int]error{1: &journal.GapError{Gap: gap}, 2: &journal.GapError{Gap: journal.Gap{FirstSeq: 9, LastSeq: math.MaxUint64}}}
+		report, err := run(t.Context(), src, c.sink, &Options{Speed: 1, Gap: func(g journal.Gap) error { told = append(told, g); return nil }})
+		if err != nil || report.Gaps != 2 || report.Missing != 4 || len(told) != 2 || told[0] != gap || !slices.Equal(c.seen, []time.Duration{0, time.Second}) {
+			t.Errorf("report %+v, error %v, told %v, delivered at %v", report, err, told, c.seen)
+		}
+		broken := errors.New("broken")
+		for _, test := range []struct{ met, want error }{{&journal.GapError{Gap: gap}, broken}, {&journal.ReissueError{Epoch: 2}, &journal.ReissueError{}}} {
+			src := recorded(0, time.Second)
+			src.gaps = map[int]error{1: test.met}
+			report, err = run(t.Context(), src, c.sink, &Options{Gap: func(journal.Gap) error { return broken }})
+			if !errors.Is(err, test.want) && !errors.Is(err, test.met) || report.Records != 1 {
+				t.Errorf("%v gives %v after %d records", test.met, err, report.Records)
+			}
+		}
+	})
 }
 
 func TestRunIsCancelledInAPause(t *testing.T) {

@@ -9,6 +9,9 @@ type Report struct {
 	Control uint64 // control records delivered
 	Passes  uint64 // passes that came to a data record: more than 1 with Options.Loops
 
+	Gaps    uint64 // places where records are missing and the reader went on behind them
+	Missing uint64 // records missing there, as far as known
+
 	FirstSeq, LastSeq   uint64 // of the data records delivered; meaningless when Records is 0
 	FirstTime, LastTime int64  // their times as delivered, nanoseconds since the Unix epoch
 

@@ -188,7 +188,7 @@ func (e *exporting) write(ctx context.Context, cmd *cobra.Command, a *archive, w
 	}
 	rows := e.rows(a.names, out)
 	p := &pass{archive: a, sel: &e.sel, printer: rows, out: out, limit: e.limit, onGap: func(g journal.Gap) error {
-		warnGap(cmd, rows.counts().gaps, g)
+		warnGap(sayOn(cmd), rows.counts().gaps, g)
 		return rows.gap(g)
 	}}
 	ended, err := p.run(ctx)
@@ -196,16 +196,6 @@ func (e *exporting) write(ctx context.Context, cmd *cobra.Command, a *archive, w
 		err = closeErr
 	}
 	return rows.counts(), p.finish(cmd, ended, err)
-}
-
-// warnGap says on stderr what is missing: the first few places.
-func warnGap(cmd *cobra.Command, before uint64, g journal.Gap) {
-	const most = 20
-	if before < most {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %s: %s; %s\n", cmd.CommandPath(), g.File, g.Reason, lostRange(g.FirstSeq, g.LastSeq))
-	} else if before == most {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: more is missing, and not listed here\n", cmd.CommandPath())
-	}
 }
 
 // rows makes the format's writer.

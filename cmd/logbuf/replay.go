@@ -76,6 +76,7 @@ type replaying struct {
 	lateAfter cli.Duration
 	patience  cli.Duration
 	clients   int
+	salvage   bool
 	summary   bool
 
 	policy replay.Late // of late
@@ -110,6 +111,7 @@ func newReplayCmd() *cobra.Command {
 	f.Var(&p.lateAfter, "late-after", "how late a record may be before --late shift and drop see to it")
 	f.Var(&p.patience, "peer-timeout", "give up on a peer that takes nothing for this `duration`; 0 = never")
 	f.IntVar(&p.clients, "clients", 0, "with -listen: end after this `number` of clients; 0 = at Ctrl-C")
+	f.BoolVar(&p.salvage, "salvage", false, "go on behind damage, and say what is missing")
 	f.BoolVar(&p.summary, "summary", false, "print the summary on stderr also when that is no terminal")
 	p.print.addFlags(cmd, formatRaw)
 	p.sel.addFlags(f)
@@ -170,7 +172,7 @@ func (p *replaying) run(cmd *cobra.Command, dir string) error {
 
 // write replays into out in the format that is asked for.
 func (p *replaying) write(ctx context.Context, cmd *cobra.Command, dir string, out output) (replay.Report, error) {
-	opts := &journal.ReaderOptions{Control: p.print.control()}
+	opts := &journal.ReaderOptions{Control: p.print.control(), Salvage: p.salvage}
 	p.sel.narrow(opts)
 	a, err := openArchive(dir, opts)
 	if err != nil {
@@ -182,7 +184,7 @@ func (p *replaying) write(ctx context.Context, cmd *cobra.Command, dir string, o
 		printer = &framedPrinter{frame: p.frame}
 	}
 	printed := &pass{archive: a, sel: &p.sel, printer: printer, out: out}
-	r := &player{replaying: p, archive: a, readerOptions: *opts, sel: &p.sel, flush: out.Flush}
+	r := &player{replaying: p, archive: a, readerOptions: *opts, sel: &p.sel, flush: out.Flush, say: sayOn(cmd)}
 	report, err := r.play(ctx, func(rec journal.Record) error {
 		if printed.repeated(rec) {
 			return nil
@@ -212,6 +214,9 @@ func (p *replaying) summarize(r replay.Report) string {
 	}
 	if r.Dropped > 0 {
 		fmt.Fprintf(&b, "; LEFT OUT: %s, %s, that were late", cli.Plural(r.Dropped, "record"), cli.Bytes(r.DroppedBytes))
+	}
+	if r.Gaps > 0 {
+		fmt.Fprintf(&b, "; MISSING: %s in %s", cli.Plural(r.Missing, "record"), cli.Plural(r.Gaps, "gap"))
 	}
 	if r.Passes > 1 {
 		fmt.Fprintf(&b, "; %d passes", r.Passes)

@@ -16,7 +16,9 @@ type player struct {
 	sel           *selection
 	wanted        func(journal.Record) bool // further filter; nil: all
 	flush         func() error
+	say           func(format string, args ...any) // a line on stderr
 
+	gaps        uint64
 	receiverErr error // of the receiver, as opposed to the archive
 }
 
@@ -24,7 +26,8 @@ type player struct {
 func (r *player) play(ctx context.Context, sink replay.Sink) (replay.Report, error) {
 	opts := &replay.Options{
 		Speed: float64(r.speed), Rate: r.rate, MaxGap: time.Duration(r.maxGap), Late: r.policy, Tolerance: time.Duration(r.lateAfter),
-		Loops: r.loop, Reopen: r.reopen, Filter: r.filter, BeforeWait: func() error { return r.received(r.flush()) },
+		Loops: r.loop, Reopen: r.reopen, Filter: r.filter, Gap: r.gap,
+		BeforeWait: func() error { return r.received(r.flush()) },
 	}
 	if opts.Loops == 0 {
 		opts.Loops = -1
@@ -49,6 +52,12 @@ func (r *player) play(ctx context.Context, sink replay.Sink) (replay.Report, err
 
 func (r *player) filter(rec journal.Record) bool {
 	return r.sel.match(rec, r.names) && (r.wanted == nil || r.wanted(rec))
+}
+
+func (r *player) gap(g journal.Gap) error {
+	warnGap(r.say, r.gaps, g)
+	r.gaps++
+	return nil
 }
 
 func (r *player) reopen() (*journal.Reader, error) {

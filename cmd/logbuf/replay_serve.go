@@ -148,7 +148,7 @@ func (s *serving) webSocketClient(ctx context.Context, nc net.Conn) {
 
 // overWebSocket replays one stream to a client that has been let in.
 func (s *serving) overWebSocket(ctx context.Context, nc net.Conn, sel *selection) (string, error) {
-	opts := journal.ReaderOptions{}
+	opts := journal.ReaderOptions{Salvage: s.salvage}
 	sel.narrow(&opts)
 	a, err := openArchive(s.dir, &opts)
 	if err != nil {
@@ -156,7 +156,8 @@ func (s *serving) overWebSocket(ctx context.Context, nc net.Conn, sel *selection
 	}
 	defer a.close()
 	w := serve.NewWebSocket(ctx, nc, s.fromWebSocket(ctx, sel, opts), time.Duration(s.patience))
-	r := &player{replaying: s.replaying, archive: a, readerOptions: opts, sel: sel, wanted: serve.Inbound, flush: w.Flush}
+	r := &player{replaying: s.replaying, archive: a, readerOptions: opts, sel: sel, wanted: serve.Inbound, flush: w.Flush,
+		say: s.status.Println}
 	report, err := r.play(w.Context(), w.Send)
 	var perr *serve.PeerError
 	switch {
@@ -190,6 +191,9 @@ func (s *serving) fromWebSocket(ctx context.Context, sel *selection, opts journa
 	defer a.close()
 	for seen, read := 0, 0; seen < enough && read < limit; read++ {
 		rec, err := a.reader.Next(ctx)
+		if _, ok := errors.AsType[*journal.GapError](err); ok {
+			continue
+		}
 		if err != nil {
 			return false
 		}

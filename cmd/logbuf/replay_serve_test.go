@@ -392,3 +392,31 @@ func flipInArchive(t *testing.T, dir, text string) {
 		t.Fatal(err)
 	}
 }
+
+// With --salvage a client gets all that is whole.
+func TestReplaySalvage(t *testing.T) {
+	dir := archiveOfLines(t, "one\n", "two\n", "three\n")
+	flipInArchive(t, dir, "two")
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"replay", dir, "--speed", "max", "--salvage", "--summary"}, &stdout, &stderr); code != 0 || stdout.String() != "one\nthree\n" {
+		t.Errorf("exit code %d, %q", code, &stdout)
+	}
+	for _, want := range []string{"warning: ", "record 1 is lost", "MISSING: 1 record in 1 gap"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("stderr without %q:\n%s", want, &stderr)
+		}
+	}
+	url, wait := replayServer(t, dir, "--to", "tcp-listen://127.0.0.1:0", "--clients", "1", "--salvage")
+	nc, err := net.Dial("tcp", strings.TrimPrefix(url, "tcp://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if b, err := io.ReadAll(nc); err != nil || string(b) != "one\nthree\n" {
+		t.Errorf("read %q, %v", b, err)
+	}
+	nc.Close()
+	if code, stderr := wait(); code != 0 || !strings.Contains(stderr, "MISSING: 1 record in 1 gap") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+}
