@@ -162,7 +162,7 @@ func blockEnds(t *testing.T, mem *vfs.Mem, name string) map[int64]bool {
 	}
 	defer f.Close()
 	ends := map[int64]bool{segmentHeaderLen: true}
-	seg, _, _, err := walkSegment(f, name, hdr)
+	seg, _, _, err := walkSegment(f, name, hdr, maxFileSize)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -259,6 +259,23 @@ func (a archive) tornCreate(segs []segmentFile, i int, uuid [16]byte, pos uint64
 	return &TornError{File: segs[i].name, Bytes: fi.Size(), NextSeq: segs[i].baseSeq, Reason: c.Reason}, nil
 }
 
+// allMissing returns a *CorruptionError when there is a HEAD in a directory without segments: it is made after the first segment is durable.
+func (a archive) allMissing() error {
+	f, err := a.fs.OpenFile(a.path(headName), os.O_RDONLY, 0)
+	if err != nil {
+		return nil //nolint:nilerr // usually there is none
+	}
+	var b [headLen]byte
+	n, err := f.ReadAt(b[:], 0)
+	if err = closing(f, ignoreEOF(err)); err != nil || n < headLen || le.Uint32(b[:]) != headMagic {
+		return err
+	}
+	return &CorruptionError{
+		File: headName, FirstSeq: 0, LastSeq: le.Uint64(b[40:]) - 1, // as it says; without a segment nobody knows its checksum
+		Reason: "there is a HEAD, and no segment: all of them are missing; remove HEAD to begin a new archive here",
+	}
+}
+
 // headlessPromise reports whether a segment with a damaged header holds anything that says its own data was durable. basePos is where its
 // predecessor ends. The salt is taken from the damaged header: if that is what is damaged, nothing is found.
 func (a archive) headlessPromise(s segmentFile, basePos uint64) (bool, error) {

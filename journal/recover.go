@@ -38,7 +38,7 @@ func (r *recovery) plan() error {
 	}
 	r.found = Recovery{Verdict: Clean, Segments: len(r.segs)}
 	if len(r.segs) == 0 {
-		return nil
+		return r.a.allMissing()
 	}
 	// What recovery is going to believe must be on the disk first: a page that is only in memory may be gone after the next power cut.
 	if err := r.a.syncDirs(); err != nil {
@@ -94,7 +94,7 @@ func (r *recovery) planLast(i int, aside *segmentFile) error {
 	if err != nil {
 		return err
 	}
-	seg, w, reason, err := walkSegment(f, r.segs[i].name, hdr)
+	seg, w, reason, err := walkSegment(f, r.segs[i].name, hdr, maxFileSize)
 	if err != nil {
 		return closing(f, err)
 	}
@@ -124,7 +124,7 @@ func (r *recovery) planLast(i int, aside *segmentFile) error {
 	case err != nil:
 		return err
 	case t.verdict == Corrupt:
-		return t.corruption(seg.name)
+		return r.corrupt(w, &t, i)
 	case t.size > t.off || t.endSeq > t.nextSeq || seg.closed:
 		r.tail = &t
 	}
@@ -178,9 +178,17 @@ func (r *recovery) planTornCreate(i int, c *CorruptionError) error {
 func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 	f, hdr, err := r.openSynced(i - 1)
 	if err != nil {
+		var c *CorruptionError
+		if errors.As(err, &c) {
+			c.LastSeq = max(succ.baseSeq, c.FirstSeq) - 1
+		}
 		return false, err
 	}
-	seg, w, reason, err := walkSegment(f, r.segs[i-1].name, hdr)
+	end := int64(maxFileSize)
+	if succ.number == hdr.number+1 && succ.uuid == hdr.uuid && !hdr.rewritten() { // what is behind the end that the successor states is no part of the archive
+		end = max(offsetOf(succ.predPos, hdr.basePos), segmentHeaderLen)
+	}
+	seg, w, reason, err := walkSegment(f, r.segs[i-1].name, hdr, end)
 	if err != nil {
 		return false, closing(f, err)
 	}
@@ -188,27 +196,23 @@ func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 	if err != nil {
 		return false, closing(f, err)
 	}
-	whole := seg.pos() == succ.predPos && seg.endHcrc() == succ.predHcrc && seg.nextSeq == succ.predSeq
-	if whole {
-		r.ordinals = seg.ordinals // where the last one's stream table is cut short
+	w.lossy = sealed && seg.sealed&sealLoss != 0 // by a recovery that did not come to its end
+	misfit := checkSuccessor(w, succ, r.segs[i].name)
+	if misfit == nil && !seg.wrongFooter {
+		r.takePrev(seg, sealed, succ)
+		return false, nil
 	}
-	switch {
-	case sealed && seg.lossBefore(succ): // by a recovery that did not come to its end
-		if succ.baseSeq > seg.nextSeq {
-			r.loss(seg.nextSeq, succ.baseSeq)
-		}
-		r.prev = seg
-		return false, nil
-	case whole:
-		r.prev, r.sealPrev = seg, !sealed
-		return false, nil
+	if sealed {
+		return false, closing(f, misfit)
 	}
 	t, err := r.a.judge(w, reason, r.segs[i:])
 	switch {
 	case err != nil:
 		return false, closing(f, err)
+	case t.verdict == Corrupt && reason == atEnd && misfit != nil:
+		return false, closing(f, misfit)
 	case t.verdict == Corrupt:
-		return false, closing(f, t.corruption(seg.name))
+		return false, closing(f, r.corrupt(w, &t, i-1))
 	case t.verdict == Lossy:
 		r.prev, r.sealPrev, r.lost = seg, true, &t
 		r.loss(t.nextSeq, t.endSeq)
@@ -217,13 +221,39 @@ func (r *recovery) planPrev(i int, succ segmentHeader) (torn bool, err error) {
 	return true, closing(f, nil) // planLast opens it again
 }
 
+// takePrev takes note of a segment before the last one that the last one continues.
+func (r *recovery) takePrev(seg *segment, sealed bool, succ segmentHeader) {
+	r.prev, r.sealPrev = seg, !sealed
+	if seg.pos() == succ.predPos {
+		r.ordinals = seg.ordinals // where the last one's stream table is cut short
+	}
+	if succ.baseSeq > seg.nextSeq {
+		r.loss(seg.nextSeq, succ.baseSeq)
+	}
+}
+
+// corrupt returns the error for damage in segment i, where w stands, with exactly the sequences that it has cost.
+func (r *recovery) corrupt(w *walker, t *tail, i int) error {
+	c := t.corruption(r.segs[i].name)
+	found, err := w.resync(t.size)
+	switch {
+	case err != nil:
+		return err
+	case found:
+		c.LastSeq = w.nextSeq - 1
+	case i+1 < len(r.segs):
+		c.LastSeq = max(r.segs[i+1].baseSeq, t.nextSeq) - 1
+	}
+	return c
+}
+
 // loss takes note of the records that were lost between the last two segments.
 func (r *recovery) loss(first, next uint64) {
 	r.found.Verdict, r.found.LossFirst, r.found.LossLast = Lossy, first, next-1
 }
 
-// walkSegment goes through all blocks of a segment. reason says why it ended.
-func walkSegment(f vfs.File, name string, hdr segmentHeader) (*segment, *walker, string, error) {
+// walkSegment goes through all blocks of a segment before end. reason says why it ended.
+func walkSegment(f vfs.File, name string, hdr segmentHeader, end int64) (*segment, *walker, string, error) {
 	w := &walker{}
 	w.reset(f, hdr)
 	seg := newSegment(f, name, hdr)
@@ -233,7 +263,7 @@ func walkSegment(f vfs.File, name string, hdr segmentHeader) (*segment, *walker,
 	}
 	for {
 		var b block
-		reason, err := w.next(size, &b)
+		reason, err := w.next(min(size, end), &b)
 		if err != nil || reason != "" {
 			return seg, w, reason, err
 		}
@@ -251,6 +281,7 @@ func sealedWell(seg *segment, w *walker, reason string) (bool, string, error) {
 	}
 	if bad == "" {
 		if m := seg.matches(t); m != "" {
+			seg.wrongFooter = true
 			if reason == atEnd || int64(t.dataEnd) == seg.off {
 				reason = m
 			}

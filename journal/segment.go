@@ -13,18 +13,19 @@ type segment struct {
 	hdr  segmentHeader
 	seed uint32
 
-	off      int64  // end of the data
-	lastHcrc uint32 // header checksum of the last block, or of the segment header
-	nextSeq  uint64
-	blocks   uint32
-	rawBytes uint64
-	lost     uint64
-	minTime  int64
-	maxTime  int64    // running maximum
-	closed   bool     // the last block says that no more follow
-	sealed   uint16   // flags of its footer, once recovery has found that whole
-	promised uint64   // largest log position that a block calls durable, as far as it was walked
-	ordinals ordinals // at the end of the data, as far as it was walked
+	off         int64  // end of the data
+	lastHcrc    uint32 // header checksum of the last block, or of the segment header
+	nextSeq     uint64
+	blocks      uint32
+	rawBytes    uint64
+	lost        uint64
+	minTime     int64
+	maxTime     int64    // running maximum
+	closed      bool     // the last block says that no more follow
+	sealed      uint16   // flags of its footer, once recovery has found that whole
+	wrongFooter bool     // there is a whole one that is not that of the blocks
+	promised    uint64   // largest log position that a block calls durable, as far as it was walked
+	ordinals    ordinals // at the end of the data, as far as it was walked
 
 	index      []indexEntry
 	indexedOff int64  // offset of the block of the last entry
@@ -141,11 +142,6 @@ func (s *segment) matches(t trailer) string {
 		return "footer's totals are not those of the blocks before it"
 	}
 	return ""
-}
-
-// lossBefore reports whether recovery has cut the segment before the end that its successor states.
-func (s *segment) lossBefore(succ segmentHeader) bool {
-	return s.sealed&sealLoss != 0 && succ.predFlags&predNotSynced != 0 && succ.predPos >= s.pos() && succ.predSeq >= s.nextSeq
 }
 
 // writeFooter writes the footer behind the data and syncs it. The data has been synced before: a footer that outlives its data would
