@@ -97,7 +97,8 @@ func (a archive) judge(w *walker, reason string, later []segmentFile) (tail, err
 	if w.hdr.rewritten() { // it was whole and durable, footer included, before it had its name
 		t.settled = true
 	}
-	if hd, ok := a.readHead(w.hdr.uuid); ok && (hd.durablePos > w.pos() || hd.epoch == w.hdr.epoch && hd.writtenPos > w.pos()) {
+	if hd, ok := a.readHead(w.hdr.uuid); ok && (hd.durablePos > w.pos() || hd.epoch == w.hdr.epoch && hd.writtenPos > w.pos() ||
+		w.hdr.rewritten() && hd.segment == w.hdr.number) {
 		t.saw(hd.nextSeq, hd.durablePos)
 	}
 	if len(later) > 0 {

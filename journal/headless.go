@@ -16,13 +16,16 @@ import (
 const noPos = math.MaxInt64 - maxFileSize
 
 // openHeadless opens a segment whose header cannot be read. seed checks its blocks; hdr has the epoch and the base sequence of the file's
-// name, noPos, the largest block limit, and nothing else. f is nil when the segment does not give its seed away: then none of it can be read.
+// name, noPos, the largest block limit, and allows compressed blocks; all else is not known. f is nil when the segment does not give its seed away: then none of it can be read.
 func (a archive) openHeadless(s segmentFile) (f vfs.File, hdr segmentHeader, seed uint32, err error) {
 	f, err = a.fs.OpenFile(a.path(s.name), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, hdr, 0, fmt.Errorf("journal: %w", err)
 	}
-	hdr = segmentHeader{epoch: s.epoch, baseSeq: s.baseSeq, basePos: noPos, predPos: noPos, predSeq: s.baseSeq, maxBlock: maxMaxBlock}
+	hdr = segmentHeader{
+		epoch: s.epoch, baseSeq: s.baseSeq, basePos: noPos, predPos: noPos, predSeq: s.baseSeq, maxBlock: maxMaxBlock,
+		features: featRewritten, origLen: segmentHeaderLen, // perhaps: compressed blocks are read
+	}
 	seed, found, err := findSeed(f, hdr)
 	if err != nil || !found {
 		return nil, hdr, 0, closing(f, err)

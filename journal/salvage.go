@@ -12,7 +12,7 @@ import (
 type SalvageOptions struct {
 	FS       vfs.FS                  // default: the operating system's
 	Progress func(done, total int64) // called about every MiB with bytes done and bytes to do, on the caller's goroutine; default none
-	Context  context.Context         // when it ends, Salvage stops with its error and leaves nothing in out; default: never
+	Stop     <-chan struct{}         // when it is closed, Salvage ends soon with context.Canceled and leaves nothing behind
 }
 
 // SalvageReport is what Salvage found, and what it made of it.
@@ -53,10 +53,7 @@ func Salvage(dir, out string, opts *SalvageOptions) (*SalvageReport, error) {
 	if opts != nil {
 		o = *opts
 	}
-	s := &salvager{survey: newSurvey(o.FS, dir), rep: &SalvageReport{}, progress: o.Progress, ctx: o.Context}
-	if s.ctx == nil {
-		s.ctx = context.Background()
-	}
+	s := &salvager{survey: newSurvey(o.FS, dir), rep: &SalvageReport{}, progress: o.Progress, stop: o.Stop}
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
@@ -86,7 +83,7 @@ type salvager struct {
 	begun bool     // a segment has been met
 	prev  *walker  // at the end of the segment before; nil when that is not known
 
-	ctx      context.Context //nolint:containedctx // one call's
+	stop     <-chan struct{}
 	progress func(done, total int64)
 	done     int64 // bytes read
 	shown    int64 // at the last call of progress
@@ -192,7 +189,7 @@ func (s *salvager) segment(i int, w *walker) error {
 // leave ends a segment.
 func (s *salvager) leave(p *pass) {
 	end := *p.w
-	end.buf, end.scan, end.file = nil, nil, nil
+	end.buf, end.raw, end.scan, end.file = nil, nil, nil, nil
 	s.prev = &end
 	if p.headless {
 		s.prev = nil
@@ -361,7 +358,17 @@ func framesFrom(frames []byte, n uint64) []byte {
 func (s *salvager) read(n int64) error {
 	s.done += n
 	s.show(s.done)
-	return context.Cause(s.ctx)
+	return s.stopped()
+}
+
+// stopped is context.Canceled when the caller wants no more.
+func (s *salvager) stopped() error {
+	select {
+	case <-s.stop:
+		return context.Canceled
+	default:
+		return nil
+	}
 }
 
 // show calls progress when there is something new to say.

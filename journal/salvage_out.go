@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -155,7 +154,7 @@ func (s *salvager) fill(partial archive) error {
 	if err != nil {
 		return err
 	}
-	v.abort = func() error { return context.Cause(s.ctx) }
+	v.abort = s.stopped
 	rep, err := v.verify()
 	if err != nil {
 		return err

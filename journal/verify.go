@@ -144,9 +144,9 @@ func (v *verifier) run(workers int) error {
 
 // verifyWorker reads segments, one at a time. Its buffers go from one to the next.
 type verifyWorker struct {
-	v      *verifier
-	buf    []byte
-	totals []StreamTotal
+	v        *verifier
+	buf, raw []byte
+	totals   []StreamTotal
 }
 
 // errStopped ends a worker's segment when the outcome is known already. Nobody sees it.
@@ -171,13 +171,13 @@ func (wk *verifyWorker) segment(i int) *part {
 		p.unborn = true
 		return p
 	}
-	w := &walker{buf: wk.buf}
+	w := &walker{buf: wk.buf, raw: wk.raw}
 	w.reset(f, hdr)
 	clear(wk.totals)
 	ps := &pass{s: v.survey, i: i, w: w, seg: newSegment(f, v.segs[i].name, hdr), rep: p.rep, totals: wk.totals, onRead: v.note}
 	p.err = ps.run()
-	wk.buf, wk.totals = w.buf, ps.totals
-	w.buf, w.scan, w.file = nil, nil, nil
+	wk.buf, wk.raw, wk.totals = w.buf, w.raw, ps.totals
+	w.buf, w.raw, w.scan, w.file = nil, nil, nil, nil
 	p.w, p.table = w, ps.table
 	if !ps.unsure {
 		p.end = ps.seg.ordinals

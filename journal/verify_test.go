@@ -66,7 +66,7 @@ func damages(t testing.TB, src *vfs.Mem) []damage {
 		{"header page of the first", flip(0, func([]byte) int { return 40 })},
 		{"header page in the middle", edit(3, func(b []byte) []byte { return zero(b, 0, segmentHeaderLen) })},
 		{"header page of the last", edit(7, func(b []byte) []byte { return zero(b, 0, segmentHeaderLen) })},
-		{"a page of zeros", edit(4, func(b []byte) []byte { return zero(b, middle(b), middle(b)+1500) })},
+		{"a page of zeros", edit(4, func(b []byte) []byte { return zero(b, middle(b), min(len(b), middle(b)+1500)) })},
 		{"footer", flip(6, func(b []byte) int { return len(b) - 20 })},
 		{"footer of the last", flip(7, func(b []byte) int { return len(b) - 20 })},
 		{"index", flip(2, func(b []byte) int { return len(b) - trailerLen - 5 })},
