@@ -75,6 +75,9 @@ type recordFlags struct {
 	idle         cli.Duration
 	sync         string
 	syncEvery    cli.Duration
+	retain       cli.Size
+	failover     string
+	reserve      cli.Size
 	overload     string
 	frame        string
 	reconnect    string
@@ -120,6 +123,9 @@ func newRecordCmd() *cobra.Command {
 	flags.Var(&f.idle, "idle-timeout", "reconnect when no byte came for this time; 0 = never")
 	flags.StringVar(&f.sync, "sync", "interval", "when records become durable: `policy` none, interval (10ms or 1 MiB) or batch (each)")
 	flags.Var(&f.syncEvery, "sync-every", "--sync interval: longest time between a write and its sync; 0 = 10ms")
+	flags.Var(&f.retain, "retain", "keep this much in memory until it is durable, so that a failed disk loses nothing of it; 0 = none")
+	flags.StringVar(&f.failover, "failover", "", "`directory` on another disk that takes over when the archive's own fails; needs --retain")
+	flags.Var(&f.reserve, "reserve", "keep this much of the disk in a file that is given up when the disk is full; 0 = none")
 	flags.StringVar(&f.overload, "overload", "", "when a ring is full: `policy` drop or wait (default drop, wait for -)")
 	flags.StringVar(&f.frame, "frame", "line", "records of tcp:// and -: `how` to cut, line or raw")
 	flags.StringVar(&f.reconnect, "reconnect", "drop", "`when` to connect again: drop (the connection broke), always, never")
@@ -180,7 +186,10 @@ func record(ctx context.Context, cfg *capture.Config, w io.Writer, lines bool) (
 func (f *recordFlags) config(args []string, stdin io.Reader) (*capture.Config, error) {
 	cfg := &capture.Config{
 		Dir: f.dir, Lane: int(f.ring), For: time.Duration(f.duration),
-		Journal: journal.Options{SyncEvery: time.Duration(f.syncEvery), SegmentSize: int64(f.segment), FS: f.fs},
+		Journal: journal.Options{
+			SyncEvery: time.Duration(f.syncEvery), SegmentSize: int64(f.segment),
+			Retain: int64(f.retain), Failover: f.failover, Reserve: int64(f.reserve), FS: f.fs,
+		},
 		Source: source.Options{
 			Subprotocols: f.subprotocols, MaxFrame: int(f.maxFrame), Outbound: f.outbound,
 			IdleTimeout: time.Duration(f.idle), Stdin: stdin,
@@ -206,6 +215,9 @@ func (f *recordFlags) config(args []string, stdin io.Reader) (*capture.Config, e
 	if f.syncEvery != 0 && f.sync != journal.SyncInterval.String() {
 		return nil, cli.Usagef("--sync-every %v needs --sync interval, not --sync %s", f.syncEvery, f.sync)
 	}
+	if err := f.checkDisk(); err != nil {
+		return nil, err
+	}
 	err := errors.Join(
 		set(&cfg.Specs, args, source.ParseAll),
 		set(&cfg.Journal.Sync, f.sync, parseSync),
@@ -224,6 +236,21 @@ func (f *recordFlags) config(args []string, stdin io.Reader) (*capture.Config, e
 	}
 	cfg.Source.Header, cfg.Source.Subscribe, cfg.Source.TLS = header, messages, roots
 	return cfg, nil
+}
+
+// checkDisk checks the flags about failing and full disks.
+func (f *recordFlags) checkDisk() error {
+	const minRetain, maxRetain = 2 << 20, 1 << 30
+	const minReserve, maxReserve = 1 << 20, 16 << 30
+	switch {
+	case f.retain != 0 && (f.retain < minRetain || f.retain > maxRetain):
+		return cli.Usagef("--retain %v: must be 0, or %v to %v", f.retain, cli.Size(minRetain), cli.Size(maxRetain))
+	case f.failover != "" && f.retain == 0:
+		return cli.Usagef("--failover %s needs --retain, such as --retain 64MiB: what is not durable yet is written there again, from memory", f.failover)
+	case f.reserve != 0 && (f.reserve < minReserve || f.reserve > maxReserve):
+		return cli.Usagef("--reserve %v: must be 0, or %v to %v", f.reserve, cli.Size(minReserve), cli.Size(maxReserve))
+	}
+	return nil
 }
 
 // set parses v into p.

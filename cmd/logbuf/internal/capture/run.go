@@ -106,6 +106,7 @@ func (r *run) runSources(ctx context.Context, ended chan<- struct{}) {
 // stops that, after one last look.
 func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
 	done, gone := make(chan struct{}), make(chan struct{})
+	tell := notices{dir: r.cfg.Dir, warn: r.cfg.Warn}
 	go func() {
 		defer close(gone)
 		tick := time.NewTicker(r.cfg.WatchEvery)
@@ -121,6 +122,7 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop f
 			if s.Stats.Err != nil {
 				cancel(errRecorder)
 			}
+			tell.see(&s.Stats.Journal)
 			r.cfg.Watch(s)
 		}
 	}()
