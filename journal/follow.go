@@ -284,7 +284,13 @@ func (r *Reader) load(ctx context.Context) error {
 		case err != nil:
 			r.err = err
 		case !again:
-			if err := sleep(ctx, pause); err != nil {
+			wait := pause
+			if r.order != nil {
+				if wait = r.order.wait(pause); wait <= 0 {
+					return errHeld
+				}
+			}
+			if err := sleep(ctx, wait); err != nil {
 				return err
 			}
 			pause = min(2*pause, maxPoll)

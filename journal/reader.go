@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
+	"time"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
@@ -23,6 +24,12 @@ type ReaderOptions struct {
 	Control  bool   // deliver control records too
 	Salvage  bool   // go on behind damage: Next returns a *GapError once for each damaged place
 	FS       vfs.FS // default: the operating system's
+
+	// Window orders by time: a record is held back until one that is later by Window was read, and records of one time come by sequence. Default
+	// 0 is the order of sequences, without holding. At most 2²⁰ records or 64 MiB of payloads are held, and with Follow none longer than Window
+	// by the clock on the wall. A record that comes too late for its place is delivered all the same, see Late. Held records come before a
+	// *GapError, a *ReissueError and the end.
+	Window time.Duration
 }
 
 // Reader reads an archive. It is for one goroutine at a time. Any number of readers may read an archive, in any process, while it is
@@ -49,6 +56,8 @@ type Reader struct {
 	probed  bool   // the walker was placed by a search that payloads can deceive
 
 	epoch uint64 // of the last record that was given
+
+	order *ordered // with Window
 
 	streams   map[uint16]string
 	unscanned int64 // definitions before this offset of the current segment have not been read, because a seek went past them
@@ -84,6 +93,12 @@ func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) {
 	}
 	r.a = archive{fs: r.opts.FS, dir: dir}
 	r.fits = r.opts.FromTime == 0
+	if r.opts.Window < 0 {
+		return nil, fmt.Errorf("journal: ReaderOptions.Window is %v: must not be negative", r.opts.Window)
+	}
+	if r.opts.Window > 0 {
+		r.order = newOrdered(&r.opts)
+	}
 	for try := 1; ; try++ {
 		err := r.begin()
 		switch {
@@ -116,6 +131,14 @@ func (r *Reader) begin() (err error) {
 // With Salvage, Next returns a *GapError in its place, once, and goes on with the next call. A *ReissueError is such an error, too. With
 // Control, a record of KindOpen is made where an epoch begins.
 func (r *Reader) Next(ctx context.Context) (Record, error) {
+	if r.order != nil {
+		return r.nextOrdered(ctx)
+	}
+	return r.next(ctx)
+}
+
+// next is Next in the order of sequences.
+func (r *Reader) next(ctx context.Context) (Record, error) {
 	for {
 		for r.at < len(r.b.frames) {
 			frame := r.b.frames[r.at:]
@@ -202,8 +225,11 @@ func (r *Reader) scanStreams() {
 func (r *Reader) FirstSeq() uint64 { return r.segs[0].baseSeq }
 
 // NextSeq returns the sequence of the next data record that is not yet delivered or skipped. After OpenReader with End it is the sequence
-// after the last.
+// after the last. With Window it is the lowest sequence that is held: a reader that begins there misses nothing.
 func (r *Reader) NextSeq() uint64 {
+	if r.order != nil && len(r.order.heap) > 0 {
+		return r.order.oldest().rec.Seq
+	}
 	if r.at < len(r.b.frames) {
 		return r.seq
 	}

@@ -52,6 +52,12 @@ type Record struct {
 	Payload []byte // from Reader.Next: valid until the next call
 }
 
+// Clone returns a copy of the record with a payload of its own.
+func (r Record) Clone() Record {
+	r.Payload = append(make([]byte, 0, len(r.Payload)), r.Payload...)
+	return r
+}
+
 // RecordType returns the type word of a frame: kind in the lowest byte, then flags, then the stream. It is always at least 1 when kind is
 // at least 1 and stream at most MaxStream.
 func RecordType(kind, flags uint8, stream uint16) int32 {
