@@ -90,7 +90,7 @@ func compareUint(x, y uint64) int {
 // ownName reports whether a file that is no segment belongs to an archive all the same.
 func ownName(name string) bool {
 	switch name {
-	case headName, lockName, nextName, takeoverName, reserveName, failoverName, failoverName + tmpExt, cursorsName, trimName, trimName + tmpExt, compactName:
+	case headName, lockName, nextName, takeoverName, reserveName, failoverName, failoverName + tmpExt, cursorsName, trimName, trimName + tmpExt, headName + tmpExt, compactName, backupName:
 		return true
 	}
 	if stem := name[:max(0, len(name)-len(tornExt))]; stem+tornExt == name {
