@@ -160,7 +160,7 @@ func (b *backup) lastOf(s segmentFile) (*segment, error) {
 		return nil, err
 	}
 	defer f.Close() // opened for reading: nothing to lose
-	seg, _, _, err := walkSegment(f, s.name, hdr)
+	seg, _, _, err := walkSegment(f, s.name, hdr, maxFileSize)
 	return seg, err
 }
 

@@ -313,20 +313,20 @@ func TestBackupRefuses(t *testing.T) {
 			segmented(t, mem, 3, 10)
 			mustBackup(t, mem)
 			tc.change(t, mem)
-			before := filesIn(t, mem, backupDir)
+			before := backupFiles(t, mem, backupDir)
 			_, err := Backup(memDir, backupDir, &BackupOptions{FS: mem})
 			if !errors.Is(err, ErrDiverged) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%v; want %q", err, tc.want)
 			}
-			if after := filesIn(t, mem, backupDir); !slices.Equal(after, before) {
+			if after := backupFiles(t, mem, backupDir); !slices.Equal(after, before) {
 				t.Errorf("the backup was changed: %q, was %q", after, before)
 			}
 		})
 	}
 }
 
-// filesIn returns names and contents of the files in a directory, but for the lock.
-func filesIn(t testing.TB, mem *vfs.Mem, dir string) (list []string) {
+// backupFiles returns names and contents of the files in a directory, but for the lock.
+func backupFiles(t testing.TB, mem *vfs.Mem, dir string) (list []string) {
 	t.Helper()
 	entries, err := mem.ReadDir(dir)
 	if err != nil {
@@ -603,12 +603,12 @@ func TestBackupOfAShorterSource(t *testing.T) {
 	if err := short.Remove(filepath.Join(memDir, headName)); err != nil {
 		t.Fatal(err)
 	}
-	before := filesIn(t, short, backupDir)
+	before := backupFiles(t, short, backupDir)
 	_, err := Backup(memDir, backupDir, &BackupOptions{FS: short})
 	if !errors.Is(err, ErrDiverged) || !strings.Contains(err.Error(), "not the beginning") {
 		t.Error(err)
 	}
-	if after := filesIn(t, short, backupDir); !slices.Equal(after, before) {
+	if after := backupFiles(t, short, backupDir); !slices.Equal(after, before) {
 		t.Error("the backup was changed")
 	}
 }
