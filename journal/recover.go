@@ -14,6 +14,7 @@ import (
 // carrying it out leaves a state from which making it again leads to the same end.
 type recovery struct {
 	a        archive
+	dry      bool // nothing is to be written or synced
 	segs     []segmentFile
 	epoch    uint64 // highest in any name
 	uuid     [16]byte
@@ -41,8 +42,10 @@ func (r *recovery) plan() error {
 		return r.a.allMissing()
 	}
 	// What recovery is going to believe must be on the disk first: a page that is only in memory may be gone after the next power cut.
-	if err := r.a.syncDirs(); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	if !r.dry {
+		if err := r.a.syncDirs(); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
 	}
 	n := len(r.segs)
 	err := r.planLast(n-1, nil)
@@ -139,6 +142,9 @@ func closing(f vfs.File, err error) error {
 // openSynced opens segment i for repair and syncs it.
 func (r *recovery) openSynced(i int) (vfs.File, segmentHeader, error) {
 	s := r.segs[i]
+	if r.dry {
+		return r.a.openSegment(s)
+	}
 	f, err := r.a.fs.OpenFile(r.a.path(s.name), os.O_RDWR, 0)
 	if err != nil {
 		return nil, segmentHeader{}, fmt.Errorf("journal: %w", err)

@@ -82,6 +82,7 @@ type salvager struct {
 	next  uint64   // sequence after the last one delivered or known to be missing
 	begun bool     // a segment has been met
 	prev  *walker  // at the end of the segment before; nil when that is not known
+	prevI int      // which one that is
 
 	stop     <-chan struct{}
 	progress func(done, total int64)
@@ -99,7 +100,7 @@ func (s *salvager) run() error {
 			return err
 		}
 	}
-	if g, missing := s.missingAtEnd(s.prev, s.next); missing && s.rep.Torn == nil {
+	if g, missing := s.missingAtEnd(s.prev, s.prevI, s.next); missing && s.rep.Torn == nil {
 		s.gap(g, true)
 	} else if h := s.head; s.prev == nil && s.headOK && h.durablePos == h.writtenPos && h.nextSeq > s.next { // its position says nothing
 		g.File, g.Reason = s.segs[len(s.segs)-1].name, "HEAD says that more was durable"
@@ -190,7 +191,7 @@ func (s *salvager) segment(i int, w *walker) error {
 func (s *salvager) leave(p *pass) {
 	end := *p.w
 	end.buf, end.raw, end.scan, end.file = nil, nil, nil, nil
-	s.prev = &end
+	s.prev, s.prevI = &end, p.i
 	if p.headless {
 		s.prev = nil
 	}

@@ -111,13 +111,13 @@ func (s *survey) lostSegment(i int, c *CorruptionError, prev *walker, expect uin
 	return g, nil, false, nil
 }
 
-// missingAtEnd says what HEAD knows to be missing behind the end of the last segment.
-func (s *survey) missingAtEnd(prev *walker, expect uint64) (g Gap, missing bool) {
+// missingAtEnd says what HEAD knows to be missing behind prev, the end of segment i, which is the last one that could be read.
+func (s *survey) missingAtEnd(prev *walker, i int, expect uint64) (g Gap, missing bool) {
 	if prev == nil || !s.headOK || s.head.durablePos <= prev.pos() {
 		return g, false
 	}
 	return Gap{
-		File: s.segs[len(s.segs)-1].name, Offset: prev.off, FirstSeq: expect, LastSeq: max(s.head.nextSeq, expect) - 1,
+		File: s.segs[i].name, Offset: prev.off, FirstSeq: expect, LastSeq: max(s.head.nextSeq, expect) - 1,
 		Reason: fmt.Sprintf("HEAD says that data behind this was durable, in segment %d: it is missing", s.head.segment),
 	}, true
 }

@@ -22,6 +22,7 @@ type verifier struct {
 	*survey
 	rep      *Report
 	prev     *walker  // at the end of the segment before; nil when that is not known
+	prevI    int      // which one that is
 	ordinals ordinals // of all streams, after prev; nil when they are not known
 	expect   uint64   // sequence after the last one seen or known to be lost
 	begun    bool     // a segment has been taken in
@@ -226,7 +227,7 @@ func (v *verifier) merge(p *part) error {
 	v.checkStart(p, first)
 	v.checkTable(p)
 	v.rep.add(p.rep)
-	v.prev, v.expect = p.w, p.w.nextSeq
+	v.prev, v.prevI, v.expect = p.w, p.i, p.w.nextSeq
 	return nil
 }
 
@@ -314,7 +315,7 @@ func (v *verifier) checkTable(p *part) {
 func (v *verifier) finish() *Report {
 	r := v.rep
 	r.NextSeq = v.expect
-	if g, missing := v.missingAtEnd(v.prev, v.expect); missing && r.Torn == nil {
+	if g, missing := v.missingAtEnd(v.prev, v.prevI, v.expect); missing && r.Torn == nil {
 		r.problem(g)
 	}
 	if r.Records == 0 {
