@@ -271,14 +271,19 @@ func (r *Reader) hop(g goal) error {
 	return nil
 }
 
-// hopDamage moves to the next block header behind damage if reading may begin there.
+// hopDamage moves to the next whole block behind damage if reading may begin there.
 func (r *Reader) hopDamage(g goal) (bool, error) {
 	w := &r.w
-	h, off, err := w.nextHeader(w.off+blockAlign, r.view.end, w.nextSeq)
-	if err != nil || off < 0 || !g.over(&h) {
+	start := *w
+	found, err := w.resync(r.view.end)
+	if err != nil || !found {
 		return false, err
 	}
-	w.place(off, h.baseSeq)
-	r.unscanned = off
+	var b block
+	if _, err := w.header(r.view.end, &b); err != nil || !g.over(&b.blockHeader) {
+		w.restore(&start)
+		return false, err
+	}
+	r.unscanned = w.off
 	return true, nil
 }
