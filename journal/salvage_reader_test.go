@@ -54,10 +54,13 @@ func strict(t *testing.T, mem *vfs.Mem, n uint64, gaps []Gap) {
 	t.Helper()
 	from := uint64(0)
 	for _, g := range gaps {
-		if g.FirstSeq < from || g.LastSeq+1 == g.FirstSeq && g.FirstSeq == from && from > 0 {
-			continue // before what is read now, or between two records of which the first was read by another reader
+		if g.FirstSeq < from {
+			continue // before what is read now
 		}
 		next, c := readToDamage(t, mem, from, n)
+		if g.LastSeq+1 == g.FirstSeq && g.FirstSeq == from && from > 0 && (c == nil || c.Offset != g.Offset || c.File != g.File) {
+			continue // between two records of which the first was read by another reader
+		}
 		if c == nil || next != g.FirstSeq || c.FirstSeq != g.FirstSeq || c.LastSeq != g.LastSeq || c.File != g.File || c.Offset != g.Offset {
 			t.Fatalf("from %d: read up to %d, %v; want %+v", from, next, c, g)
 		}

@@ -9,7 +9,7 @@ import (
 type goal struct {
 	before func(*blockHeader) bool // reading begins behind this block's beginning, perhaps in it
 	skip   func(*blockHeader) bool // nothing of this block is wanted
-	over   func(*blockHeader) bool // reading may begin with this block, whatever is damaged before it
+	over   func(*blockHeader) bool // reading may begin with this block, although what is before it is damaged
 }
 
 // seek goes to where the options say that reading begins.
@@ -37,7 +37,7 @@ func (r *Reader) seek() error {
 	return r.find(goal{
 		before: func(h *blockHeader) bool { return h.baseSeq < seq },
 		skip:   func(h *blockHeader) bool { return h.nextSeq() < seq || h.count > 0 && h.nextSeq() == seq },
-		over:   func(h *blockHeader) bool { return h.baseSeq <= seq },
+		over:   func(h *blockHeader) bool { return h.baseSeq <= seq && seq > r.FirstSeq() }, // who wants all wants to know what is damaged before it
 	})
 }
 
@@ -280,7 +280,7 @@ func (r *Reader) hopDamage(g goal) (bool, error) {
 		return false, err
 	}
 	var b block
-	if _, err := w.header(r.view.end, &b); err != nil || !g.over(&b.blockHeader) {
+	if _, err = w.header(r.view.end, &b); err != nil || !g.over(&b.blockHeader) {
 		w.restore(&start)
 		return false, err
 	}
