@@ -29,6 +29,11 @@ func TestRunLatePolicies(t *testing.T) {
 			rep:  Report{Shifts: 1, ShiftTime: 80 * ms, Lateness: Lateness{Max: 80 * ms}},
 		},
 		{
+			name: "shift, where no pause is long enough to be cut", opts: Options{Late: LateShift, MaxGap: 30 * ms}, seqs: []uint64{0, 1, 2, 3, 4, 5, 6, 7},
+			want: []time.Duration{0, 20 * ms, 120 * ms, 140 * ms, 160 * ms, 180 * ms, 200 * ms, 220 * ms},
+			rep:  Report{Shifts: 1, ShiftTime: 80 * ms, Lateness: Lateness{Max: 80 * ms}},
+		},
+		{
 			name: "drop", opts: Options{Late: LateDrop}, seqs: []uint64{0, 1, 6, 7},
 			want: []time.Duration{0, 20 * ms, 120 * ms, 140 * ms},
 			rep:  Report{Dropped: 4, DroppedBytes: 4},
@@ -124,8 +129,8 @@ func TestMessagesAreDroppedWhole(t *testing.T) {
 
 func TestRunDropsWholeMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := recorded(0, 20*ms, 30*ms, 110*ms, 130*ms)
-		for i, flags := range []uint8{1 | journal.FlagFinal, 1, 1 | journal.FlagFinal, journal.FlagFinal, 1 | journal.FlagFinal} {
+		src := recorded(0, 20*ms, 30*ms, 100*ms, 130*ms)
+		for i, flags := range []uint8{1 | journal.FlagFinal, 1, 9 | journal.FlagFinal, journal.FlagFinal, 1 | journal.FlagFinal} {
 			src.recs[i].Flags = flags
 		}
 		c := clock{}
@@ -136,7 +141,7 @@ func TestRunDropsWholeMessages(t *testing.T) {
 			}
 			return c.sink(rec)
 		}, &Options{Speed: 1, Late: LateDrop, Tolerance: 90 * ms})
-		// 0 at 0, 1 (opens a message) at 100, late by 80; 2 at 200, late by 170: dropped; 3 ends the message, late by 90; 4 late by 70.
+		// 0 at 0, 1 (opens a message) at 100, late by 80; 2 at 200, late by 170: dropped; 3 ends the message, late by 100; 4 late by 70.
 		if want := []uint64{0, 1, 3, 4}; err != nil || !slices.Equal(c.seqs, want) || rep.Dropped != 1 {
 			t.Errorf("delivered %v, %d dropped, error %v; want %v", c.seqs, rep.Dropped, err, want)
 		}

@@ -148,8 +148,8 @@ func TestRunAtARate(t *testing.T) {
 		if want := []time.Duration{0, third, 2 * third, time.Second}; err != nil || len(c.seen) != 4 || c.seen[3] != want[3] || c.seen[1] != want[1] {
 			t.Errorf("delivered at %v, error %v; want %v", c.seen, err, want)
 		}
-		if rep.GapsCut != 0 {
-			t.Errorf("a fixed rate has no gaps to cut: %+v", rep)
+		if rep.GapsCut != 0 || rep.Elapsed != time.Second {
+			t.Errorf("a fixed rate has no gaps to cut and starts at once: %+v", rep)
 		}
 	})
 }
@@ -175,3 +175,19 @@ func TestToWriter(t *testing.T) {
 type errWriter struct{}
 
 func (errWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// What is no clock step in the first pass is none in the second: a stream that is new behind another's times, here, and whose last times were
+// from before the one step there is.
+func TestLoopsForgetTimesOfStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		again := func() (source, error) {
+			src := recorded(0, 2*time.Hour, time.Hour, 2*time.Hour, 0, 10*ms)
+			src.recs[2].Stream, src.recs[3].Stream = 2, 2
+			return src, nil
+		}
+		rep, err := loop(t.Context(), again, new(clock).sink, Options{Speed: 1, Loops: 3})
+		if err != nil || rep.ClockSteps != 3 {
+			t.Errorf("%d clock steps in 3 passes, error %v; want 1 in each", rep.ClockSteps, err)
+		}
+	})
+}

@@ -248,6 +248,23 @@ func TestRunIsCancelledInAPause(t *testing.T) {
 	})
 }
 
+// follower waits for a record that never comes, as a reader that follows does.
+type follower struct{}
+
+func (follower) Next(ctx context.Context) (journal.Record, error) {
+	<-ctx.Done()
+	return journal.Record{}, ctx.Err()
+}
+
+func TestRunIsCancelledWhileItFollows(t *testing.T) {
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(ms, func() { cancel(cause) })
+	if _, err := run(ctx, follower{}, new(clock).sink, nil); !errors.Is(err, cause) {
+		t.Errorf("error %v, want the cause", err)
+	}
+}
+
 func TestRunIsCancelledWithoutPauses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	report, err := run(ctx, recorded(0, 0, 0), func(journal.Record) error { cancel(); return nil }, nil)
