@@ -49,7 +49,7 @@ one missing, or a comment of the next packet. csv and parquet leave out stream
 definitions, opens and closes.
 
 An export to a file is written beside it, as FILE.partial, and gets its name when
-it is complete. Memory does not grow with the archive, but for some KiB for each 32
+it is complete. Memory does not grow with the archive, but for 17 KiB for each 32
 MiB of payload in parquet, whose index comes last.
 
 Exit codes: 0 exported; 1 the output cannot be written, or Ctrl-C; 2 the archive is

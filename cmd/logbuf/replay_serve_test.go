@@ -228,6 +228,42 @@ func archiveOfLines(t *testing.T, lines ...string) string {
 	return dir
 }
 
+// Begun in the middle of a message, the rest of it is left out: a client takes no continuation of nothing.
+func TestReplayFromTheMiddleOfAMessage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "frames")
+	w, err := journal.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const fin = journal.FlagFinal
+	for i, r := range []journal.Record{
+		{Flags: 1, Payload: []byte("one ")}, {Payload: []byte("message ")}, {Flags: fin, Payload: []byte("in three")}, {Flags: 1 | fin, Payload: []byte("another")},
+	} {
+		r.Time = archiveStart.UnixNano() + int64(i)
+		if _, err := w.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	url, wait := replayServer(t, dir, "--to", "ws-listen://127.0.0.1:0", "--clients", "1", "--from-seq", "1")
+	c, _, err := websocket.Dial(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	if _, b, err := c.Read(t.Context()); err != nil || string(b) != "another" {
+		t.Errorf("read %q, %v; want only the whole message", b, err)
+	}
+	if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusNormalClosure {
+		t.Errorf("the end is %v", err)
+	}
+	if code, stderr := wait(); code != 0 || !strings.Contains(stderr, "not sent: 2 records") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+}
+
 // Two clients that come by TCP each get all of it, framed; the recorder is one of them.
 func TestReplayToTCPClients(t *testing.T) {
 	dir := archiveOfLines(t, "one\n", "two", "")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // parseCSV is RFC 4180 and no more: CRLF ends a record, "" in quotes is a quote, a bare CR, LF or quote is an error.
@@ -63,6 +64,9 @@ func TestCSV(t *testing.T) {
 		t.Run(word, func(t *testing.T) {
 			var b bytes.Buffer
 			write(t, NewCSV(&b, Encoding(encoding)), rows)
+			if !utf8.Valid(b.Bytes()) {
+				t.Error("the file is not UTF-8")
+			}
 			records, err := parseCSV(b.Bytes())
 			if err != nil {
 				t.Fatal(err)

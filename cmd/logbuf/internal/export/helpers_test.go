@@ -24,6 +24,7 @@ func sample() []Row {
 		{Seq: 5, NoTime: true, Kind: "gap", Loss: &Loss{First: 5, Records: 10, Reason: "block 3: checksum, or so"}},
 		{Seq: 15, Time: -5, Kind: "data", Payload: []byte("no stream, 1969")},
 		{Seq: 16, Time: sampleTime + 5, Stream: "a, \"b\"\r\nc", StreamID: 3, Kind: "mark", Payload: []byte("a mark")},
+		{Seq: 16, Time: sampleTime + 5, Stream: "trades", StreamID: 1, Kind: "data", Final: true, Payload: []byte("bare\rreturn")},
 		{Seq: 16, Time: sampleTime + 6, Stream: "a, \"b\"\r\nc", StreamID: 3, Kind: "data", Code: 9, Opcode: "ping", Final: true, Payload: []byte("p")},
 	}
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -38,15 +38,16 @@ type parquetRow struct {
 type parquetWriter struct {
 	w     *parquet.GenericWriter[parquetRow]
 	row   [1]parquetRow
+	group int // payload bytes that a row group holds
 	bytes int // of payload in this row group
 	rows  int
 	err   error
 }
 
-// NewParquet writes Parquet to w, compressed with Snappy. A row group of at most 32 MiB of payload (one record, if that is larger) is kept
-// in memory, and some 2 KiB for each row group that was written, for the footer.
+// NewParquet writes Parquet to w, compressed with Snappy. A row group of 32 MiB of payload, or 2^20 rows, is kept in memory, and some 17 KiB
+// for each row group that was written, for the footer: 0.5 GiB when 1 TiB of payload has been.
 func NewParquet(w io.Writer) Writer {
-	return &parquetWriter{w: parquet.NewGenericWriter[parquetRow](w,
+	return &parquetWriter{group: groupBytes, w: parquet.NewGenericWriter[parquetRow](w,
 		parquet.Compression(&parquet.Snappy), parquet.SkipPageBounds("payload"), parquet.CreatedBy("logbuf", "", ""))}
 }
 
@@ -61,7 +62,7 @@ func (p *parquetWriter) Write(r *Row) error {
 	p.row[0] = parquetRow{}
 	p.bytes += len(r.Payload)
 	p.rows++
-	if p.bytes >= groupBytes || p.rows >= groupRows {
+	if p.bytes >= p.group || p.rows >= groupRows {
 		p.bytes, p.rows = 0, 0
 		p.err = p.w.Flush()
 	}

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
@@ -113,13 +112,20 @@ func wantRow(r *Row) string {
 	}, "|")
 }
 
+// smallGroups is NewParquet with row groups of that many bytes.
+func smallGroups(w io.Writer, bytes int) Writer {
+	p := NewParquet(w).(*parquetWriter)
+	p.group = bytes
+	return p
+}
+
 // A reader that shares nothing with the writer finds every value, over several row groups.
 func TestParquetInAnotherReader(t *testing.T) {
 	rows := sample()
-	for i := range 5 { // 40 MB: more than a row group
-		rows = append(rows, Row{Seq: 400 + uint64(i), Time: sampleTime, Kind: "data", Payload: bytes.Repeat([]byte{byte(i), 1, 2, 3}, 2<<20)})
+	for i := range 5 { // more than a row group
+		rows = append(rows, Row{Seq: 400 + uint64(i), Time: sampleTime, Kind: "data", Payload: bytes.Repeat([]byte{byte(i), 1, 2, 3}, 32<<10)})
 	}
-	file := writeFile(t, "out.parquet", func(f *os.File) Writer { return NewParquet(f) }, rows)
+	file := writeFile(t, "out.parquet", func(f *os.File) Writer { return smallGroups(f, 1<<20) }, rows)
 	groups, got := hyparquet(t, file)
 	if len(got) != len(rows) || groups != 2 {
 		t.Fatalf("%d rows in %d groups, want %d in 2", len(got), groups, len(rows))
@@ -152,45 +158,43 @@ func TestParquet(t *testing.T) {
 	}
 }
 
-// What is kept in memory does not grow with what was written.
+// What is kept in memory does not grow with what was written: 64 MiB here.
 func TestMemoryIsBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes 400 MB for each format")
-	}
 	for _, test := range []struct {
 		name  string
 		w     Writer
 		limit uint64 // MiB in use
-	}{{"csv", NewCSV(io.Discard, Base64), 4}, {"pcapng", NewPcapng(io.Discard), 4}, {"parquet", NewParquet(bufio.NewWriter(io.Discard)), 120}} {
+	}{{"csv", NewCSV(io.Discard, Base64), 4}, {"pcapng", NewPcapng(io.Discard), 4}, {"parquet", smallGroups(io.Discard, 4<<20), 24}} {
 		t.Run(test.name, func(t *testing.T) {
-			w := test.w
-			var before runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&before)
 			r := Row{Stream: "s", StreamID: 1, Kind: "data", Payload: make([]byte, 64<<10)}
 			for i := range r.Payload {
 				r.Payload[i] = byte(i * i >> 3)
 			}
-			var peak uint64
-			for i := range 6400 {
-				r.Seq, r.Payload[i%len(r.Payload)] = uint64(i), byte(i)
-				if err := w.Write(&r); err != nil {
+			before, peak := inUse(), uint64(0)
+			for i := range 1024 {
+				r.Seq, r.Payload[i] = uint64(i), byte(i)
+				if err := test.w.Write(&r); err != nil {
 					t.Fatal(err)
 				}
-				if i%320 == 0 {
-					var m runtime.MemStats
-					runtime.GC()
-					runtime.ReadMemStats(&m)
-					peak = max(peak, m.HeapAlloc-min(m.HeapAlloc, before.HeapAlloc))
+				if i%60 == 59 {
+					now := inUse()
+					peak = max(peak, now-min(now, before))
 				}
 			}
-			if err := w.Close(); err != nil {
+			if err := test.w.Close(); err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("%d KiB in use", peak>>10)
 			if peak > test.limit<<20 {
-				t.Errorf("%d MiB in use while writing 400 MB, want at most %d", peak>>20, test.limit)
+				t.Errorf("%d MiB in use while writing 64 MiB, want at most %d", peak>>20, test.limit)
 			}
 		})
 	}
+}
+
+func inUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
