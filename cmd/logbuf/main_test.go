@@ -28,6 +28,7 @@ func TestScript(t *testing.T) {
 			"mkarchive": cmdMkarchive,
 			"code":      cmdCode,
 			"flip":      cmdFlip,
+			"blank":     cmdBlank,
 			"truncate":  cmdTruncate,
 			"remove":    cmdRemove,
 			"future":    cmdFuture,

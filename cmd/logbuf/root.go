@@ -32,6 +32,7 @@ const rootExample = `  # see the whole path at work: feed, record, verify, repla
 const (
 	groupWrite = "write"
 	groupRead  = "read"
+	groupKeep  = "keep"
 )
 
 // newRootCmd makes the whole command tree, anew for each call.
@@ -52,9 +53,11 @@ func newRootCmd() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupWrite, Title: "Recording:"},
 		&cobra.Group{ID: groupRead, Title: "Reading an archive:"},
+		&cobra.Group{ID: groupKeep, Title: "Looking after an archive:"},
 	)
 	addGroup(root, groupWrite, newDemoCmd(), newRecordCmd(), newFeedCmd(), newBenchDiskCmd())
 	addGroup(root, groupRead, newCatCmd(), newTailCmd(), newStatCmd(), newVerifyCmd(), newReplayCmd(), newExportCmd())
+	addGroup(root, groupKeep, newRepairCmd(), newSalvageCmd())
 	root.AddCommand(newVersionCmd(), newExitCodesTopic(), newFormatsTopic())
 	return root
 }

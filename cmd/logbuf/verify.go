@@ -159,10 +159,11 @@ func (v verifyText) problems(dir string) {
 	}
 	if t := v.r.Torn; t != nil && v.r.Verdict == journal.Torn {
 		v.printf("torn tail: %s at offset %d: %s after %s: %s", t.File, t.Offset, cli.Plural(t.Bytes, "byte"), afterSeq(t.NextSeq), t.Reason)
-		v.printf("  nothing that was durable is missing; the next writer sets these bytes aside in a .torn file")
+		v.printf("  nothing that was durable is missing; the next writer, or 'logbuf repair', sets these bytes aside in a .torn file")
 	}
 	if v.r.Verdict == journal.Corrupt {
-		v.printf("  keep a copy of %s before anything writes to it; 'logbuf cat' reads up to the damage, and behind it with --from-seq", shellWord(dir))
+		v.printf("  'logbuf cat' reads up to the damage, and behind it with --from-seq; to copy all that can be read:")
+		v.printf("  logbuf salvage %s --out NEW", shellWord(dir))
 	}
 }
 
