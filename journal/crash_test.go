@@ -31,10 +31,14 @@ type crashRun struct {
 	w    *Writer
 	opts Options
 
-	failing  bool        // within failSync
-	gen      uint8       // of the records being written
-	gens     []uint8     // by sequence: the generation that each record was written in
-	promises []crashMark // what was promised when
+	failing  bool                                         // within untilFailure
+	retry    bool                                         // an append that fails is tried once more
+	begin    int                                          // crashes before this operation are the business of another run
+	gen      uint8                                        // of the records being written
+	gens     []uint8                                      // by sequence: the generation that each record was written in
+	promises []crashMark                                  // what was promised when
+	trimmed  uint64                                       // records below this may be trimmed
+	extra    func(k *crashCheck, img *vfs.Sim, after int) // another check of an image, before it is opened for writing
 }
 
 // crashMark says that after so many operations all records below seq were promised to be durable.
@@ -91,6 +95,14 @@ func (r *crashRun) append(n int) {
 		r.gens = append(r.gens, r.gen)
 	}
 	_, err := r.w.AppendFrames(frames, n)
+	if err != nil && r.retry {
+		r.gens = r.gens[:r.w.NextSeq()]
+		_, err = r.w.AppendFrames(frames, n)
+		r.gens = append(r.gens, make([]uint8, n)...)
+		for i := range n {
+			r.gens[len(r.gens)-1-i] = r.gen
+		}
+	}
 	r.must(err)
 	r.promise()
 }
@@ -170,17 +182,23 @@ func (r *crashRun) must(err error) {
 func (r *crashRun) failSync(n int, process func()) {
 	r.sim.FailSync(func(name string) error {
 		if n--; n == -1 && name != headName {
+			r.begin = r.sim.Total()
 			return syscall.EIO
 		}
 		return nil
 	})
+	r.untilFailure(process)
+	r.sim.FailSync(nil)
+}
+
+// untilFailure runs a process up to the first call that fails, which kills it.
+func (r *crashRun) untilFailure(process func()) {
 	r.failing = true
 	defer func() {
 		if e := recover(); e != nil && e != any(stopRun{}) {
 			panic(e)
 		}
 		r.failing = false
-		r.sim.FailSync(nil)
 		if r.sim.Locked(memDir + "/" + lockName) {
 			r.die()
 		}
@@ -331,21 +349,26 @@ type crasher struct {
 	images, checked, inner int
 }
 
-// Effort of the crash tests.
-func crashEffort() (exhaustive, seeds, innerEvery int) {
+// crashEffort says how hard to try: less for each of many runs that are variants of one.
+func crashEffort(variant bool) (exhaustive, seeds, innerEvery int) {
 	switch {
+	case os.Getenv("LOGBUF_LONG") != "" && variant:
+		return 7, 6, 5
 	case os.Getenv("LOGBUF_LONG") != "":
-		return 12, 40, 1
+		return 11, 30, 1
 	case raceEnabled || testing.Short():
+		return 2, 1, 50
+	case variant:
 		return 3, 1, 40
 	}
 	return 6, 3, 20
 }
 
 func (c *crasher) all() {
-	exhaustive, seeds, innerEvery := crashEffort()
+	exhaustive, seeds, innerEvery := crashEffort(c.run.begin > 0)
 	d := c.run.sim.Disk()
 	d.Trust(lockName)
+	d.StepTo(c.run.begin)
 	marks := c.run.promises
 	var promised uint64
 	for {
@@ -361,7 +384,10 @@ func (c *crasher) all() {
 			}
 			c.seen[h] = promised + 1
 			c.checked++
-			k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, name: fmt.Sprintf("script %q, %v", c.script, crash)}
+			k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, trimmed: c.run.trimmed, name: fmt.Sprintf("script %q, %v", c.script, crash)}
+			if c.run.extra != nil {
+				c.run.extra(&k, img, d.After())
+			}
 			k.check(img)
 			if c.checked%innerEvery == 0 {
 				c.inner += k.crashRecovery(d.Crash(crash.Model, crash.Seed))
@@ -370,11 +396,14 @@ func (c *crasher) all() {
 				c.t.Fatalf("last operation: %s", c.run.sim.OpString(max(0, d.After()-1)))
 			}
 		}
-		if !d.Step() {
+		if !d.Step() || c.run.begin > 0 && d.After() > c.run.begin+variantOps && os.Getenv("LOGBUF_LONG") == "" {
 			return
 		}
 	}
 }
+
+// variantOps is how many operations after the one that makes a variant are crashed.
+const variantOps = 30
 
 // replay looks at replayCrash alone.
 func (c *crasher) replay() {
@@ -397,7 +426,7 @@ func (c *crasher) replay() {
 	for name, b := range img.Files(memDir) {
 		c.t.Logf("%s: %d bytes", name, len(b))
 	}
-	k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, name: "replay"}
+	k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, trimmed: c.run.trimmed, name: "replay"}
 	c.t.Logf("promised %d", promised)
 	if replayCrash.second.After == 0 {
 		k.check(img)
@@ -425,7 +454,8 @@ type crashCheck struct {
 	name     string
 	gens     []uint8 // all that was ever written
 	promised uint64
-	again    bool // recovery has been at work before
+	trimmed  uint64 // records below this may be trimmed
+	again    bool   // recovery has been at work before
 }
 
 func (k *crashCheck) errorf(format string, args ...any) {
@@ -519,7 +549,9 @@ func (k *crashCheck) look(img *vfs.Sim, when string) (f found) {
 	}
 	f = found{verdict: rep.Verdict, next: rep.NextSeq}
 	for _, g := range rep.Gaps {
-		f.addGap(g)
+		if !g.Trimmed {
+			f.addGap(g)
+		}
 	}
 	if rep.Verdict == Corrupt {
 		k.errorf("%s: corrupt: %+v", when, rep.Problems)
@@ -547,12 +579,18 @@ func (k *crashCheck) read(img *vfs.Sim, durable bool) (f found, torn bool, err e
 		return f, false, err
 	}
 	defer rd.Close()
+	if first := rd.FirstSeq(); first <= k.trimmed {
+		f.next = first
+	}
 	for {
 		rec, err := rd.Next(k.t.Context())
 		if errors.Is(err, io.EOF) {
 			return f, rd.Torn() != nil, nil
 		}
 		var gap *GapError
+		if errors.As(err, &gap) && gap.Trimmed && gap.FirstSeq == 0 && gap.LastSeq+1 == f.next {
+			continue
+		}
 		if errors.As(err, &gap) && gap.FirstSeq == f.next && gap.FirstSeq >= k.promised {
 			f.addGap(gap.Gap)
 			f.next = gap.LastSeq + 1

@@ -190,7 +190,7 @@ func (a archive) dropDead(segs []segmentFile) []segmentFile {
 		if to-from > 1 && a.numbersClash(segs[from], segs[to-1], to-from) {
 			for i := from; i < to; i++ {
 				for j := i + 1; j < to && !dead[i]; j++ {
-					dead[i] = a.superseded(segs[i], segs[j])
+					dead[i] = a.superseded(segs[i], segs[j]) || a.replaced(segs[:from], segs[i], segs[j])
 				}
 			}
 		}
@@ -208,11 +208,25 @@ func (a archive) dropDead(segs []segmentFile) []segmentFile {
 	return kept
 }
 
-// numbersClash reports whether the segments from first to last, n of them, are not numbered one after another.
+// numbersClash reports whether the segments from first to last, n of them, are not numbered one after another as far as that can be seen.
 func (a archive) numbersClash(first, last segmentFile, n int) bool {
 	h1, ok1 := a.headerOf(first)
 	h2, ok2 := a.headerOf(last)
-	return ok1 && ok2 && h2.number-h1.number != uint64(n-1)
+	return !ok1 || !ok2 || h2.number-h1.number != uint64(n-1)
+}
+
+// replaced reports whether by, a segment that took over, continues one of those before s, although s, whose header cannot be read, stands
+// between them: a crash has left it of a rotation that the takeover has undone.
+func (a archive) replaced(before []segmentFile, s, by segmentFile) bool {
+	h, ok := a.headerOf(by)
+	if !ok || h.predFlags&predPoisoned == 0 || s.epoch >= by.epoch || len(before) == 0 {
+		return false
+	}
+	if _, ok := a.headerOf(s); ok {
+		return false
+	}
+	old, ok := a.headerOf(before[len(before)-1])
+	return ok && old.uuid == h.uuid && old.number+1 == h.number
 }
 
 // superseded reports whether by, which has a higher epoch, took over from before where s is.
