@@ -5,49 +5,69 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
 // reserve is the file that holds disk space for when the disk is full.
 type reserve struct {
-	mu   sync.Mutex   // held while the file is changed
-	size atomic.Int64 // bytes of it on the disk
+	mu    sync.Mutex    // held while the file is changed
+	size  atomic.Int64  // bytes of it on the disk
+	fills atomic.Uint64 // beginnings and ends of attempts to fill it
 }
 
 // sealReserve is the part of the reserve that is kept for sealing: it is given back by Close, and for the footer of a segment that rotation
 // has left behind.
 const sealReserve = 256 << 10
 
-// fill writes the reserve. A disk that has no room for it is no error: then there is none.
+// fillReserve fills the reserve up. On a disk that has no room for it, which is no error, it is what it was.
 func (w *Writer) fillReserve() error {
 	r := &w.reserve
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.size.Load() >= w.opts.Reserve {
+	had := r.size.Load()
+	if had >= w.opts.Reserve {
 		return nil
 	}
-	f, err := w.a.fs.OpenFile(w.a.path(reserveName), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	r.fills.Add(1)
+	defer r.fills.Add(1)
+	flag := os.O_RDWR | os.O_CREATE
+	if had == 0 {
+		flag |= os.O_TRUNC // what a crash has left
+	}
+	f, err := w.a.fs.OpenFile(w.a.path(reserveName), flag, 0o600)
 	if err != nil {
 		return notFull(err)
 	}
-	r.size.Store(0)
-	noise := make([]byte, min(w.opts.Reserve, 256<<10))
-	x := uint64(w.opts.Reserve) | 1
-	for off := int64(0); off < w.opts.Reserve && err == nil; off += int64(len(noise)) {
-		for i := 0; i+8 <= len(noise); i += 8 { // bytes that no file system makes smaller: xorshift
+	if err = writeNoise(f, had, w.opts.Reserve); err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		r.size.Store(w.opts.Reserve)
+		return f.Close()
+	}
+	err = errors.Join(notFull(err), f.Truncate(had), f.Close())
+	if had == 0 {
+		err = errors.Join(err, w.a.fs.Remove(w.a.path(reserveName)))
+	}
+	return err
+}
+
+// writeNoise writes bytes that no file system makes smaller: xorshift.
+func writeNoise(f vfs.File, from, to int64) error {
+	noise := make([]byte, 256<<10)
+	x := uint64(from)<<1 | 1
+	for off := from; off < to; off += int64(len(noise)) {
+		for i := 0; i < len(noise); i += 8 {
 			x ^= x << 13
 			x ^= x >> 7
 			x ^= x << 17
 			le.PutUint64(noise[i:], x)
 		}
-		_, err = f.WriteAt(noise[:min(int64(len(noise)), w.opts.Reserve-off)], off)
+		if _, err := f.WriteAt(noise[:min(int64(len(noise)), to-off)], off); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(notFull(err), w.a.fs.Remove(w.a.path(reserveName)))
-	}
-	r.size.Store(w.opts.Reserve)
 	return nil
 }
 
@@ -68,9 +88,10 @@ func (w *Writer) refill() {
 	}
 }
 
-// giveBack gives disk space back, all of it or all but sealReserve, and reports whether there was any.
+// giveBack gives disk space back, all of it or all but sealReserve, and reports whether there is more room now.
 func (w *Writer) giveBack(all bool) bool {
 	r := &w.reserve
+	fills := r.fills.Load()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	keep := int64(sealReserve)
@@ -78,7 +99,7 @@ func (w *Writer) giveBack(all bool) bool {
 		keep = 0
 	}
 	if r.size.Load() <= keep {
-		return false
+		return r.fills.Load() != fills // a fill has taken the room meanwhile, and given it back
 	}
 	r.size.Store(keep)
 	if all {

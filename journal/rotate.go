@@ -317,7 +317,7 @@ func (w *Writer) rotate(next *nextSegment) error {
 	if err != nil {
 		return w.failRotate(next, "write", w.a.nameIn(next.home, nextName), err)
 	}
-	if err := w.endSegment(old); err != nil {
+	if err := w.putBlock(old, nil, last.flags); err != nil {
 		w.putBack(next)
 		return err
 	}
@@ -338,23 +338,6 @@ func (w *Writer) rotate(next *nextSegment) error {
 	s.mu.Unlock()
 	s.nudge()
 	return nil
-}
-
-// endSegment writes the last block of a segment, which is in w.header, and zeros where the footer will be: then a full disk cannot be in the
-// way of sealing it, without which nothing in the next segment could be made durable.
-func (w *Writer) endSegment(old *segment) error {
-	zeros := make([]byte, old.footerLen())
-	for {
-		w.bufs[0], w.bufs[1] = w.header[:], zeros
-		n, err := old.file.WritevAt(w.bufs[:], old.off)
-		w.bufs[1] = nil
-		if err == nil {
-			return nil
-		}
-		if err = w.failWrite(old, n, err); err != nil {
-			return err
-		}
-	}
 }
 
 // failRotate handles a failure at rotation that has left the current segment as it was. A full disk leaves the prepared one, too.

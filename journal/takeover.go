@@ -43,18 +43,20 @@ func (s *syncState) takeOverDue() bool {
 	return s.poisoned != nil
 }
 
-// takeOverFromSync carries out a takeover if one is due, for the syncer.
+// takeOverFromSync carries out a takeover if one is due, for the syncer. It must not wait for mu: an append that holds it may take over itself,
+// go on, and then wait for a sync.
 func (w *Writer) takeOverFromSync() {
-	if !w.sync.takeOverDue() {
-		return
+	for w.sync.takeOverDue() {
+		if w.mu.TryLock() {
+			_ = w.takeOver() // kept for every caller
+			w.mu.Unlock()
+			return
+		}
+		if w.stepped {
+			return // whoever steps from within an append takes over
+		}
+		time.Sleep(time.Millisecond) // an append is under way
 	}
-	if !w.stepped {
-		w.mu.Lock()
-	} else if !w.mu.TryLock() {
-		return // whoever steps from within an append takes over
-	}
-	defer w.mu.Unlock()
-	_ = w.takeOver() // kept for every caller
 }
 
 // takeOver carries out the takeover that is due. When it fails everywhere the error is final. The caller holds mu, so that nobody writes, and
@@ -172,7 +174,7 @@ func (w *Writer) writeRetained(next *nextSegment) (*segment, error) {
 		h := seg.blockFor(frames, &b.info, b.flags, d.pos)
 		h.encode(w.header[:], seg.seed)
 		w.bufs[0], w.bufs[1] = w.header[:], frames
-		_, err := seg.file.WritevAt(w.bufs[:], seg.off)
+		_, err := seg.file.WritevAt(w.bufs[:2], seg.off)
 		w.bufs[1] = nil
 		if err != nil {
 			return nil, err

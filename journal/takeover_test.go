@@ -72,7 +72,11 @@ func TestTakeover(t *testing.T) {
 			t.Run(f.name, func(t *testing.T) {
 				mem := vfs.NewMem()
 				fault := vfs.NewFault(mem)
-				w := mustOpen(t, memDir, takeoverOptions(fault))
+				opts := takeoverOptions(fault)
+				if after%2 == 1 { // so that appends wait for syncs, also right behind a takeover
+					opts.Retain = minMaxBlock + blockHeaderLen
+				}
+				w := mustOpen(t, memDir, opts)
 				if _, err := w.DefineStream("a"); err != nil {
 					t.Fatal(err)
 				}

@@ -36,7 +36,7 @@ type Writer struct {
 	ids      map[string]uint16 // ids, by name
 	ordinals ordinals          // of all streams
 	header   [blockHeaderLen]byte
-	bufs     [2][]byte // header and frames of the block being written, for WritevAt
+	bufs     [3][]byte // header and frames of the block being written, and room for a footer, for WritevAt
 	cuts     []cut     // scratch of AppendFrames
 	scratch  []byte    // one frame, being appended
 	opening  []byte    // the beginning of a segment: header and stream table
@@ -294,6 +294,9 @@ func (w *Writer) ready() error {
 	if w.closing {
 		return errClosed
 	}
+	if w.sync.takeOverDue() {
+		return w.takeOver()
+	}
 	return w.failure()
 }
 
@@ -340,16 +343,8 @@ func (w *Writer) writeBlock(frames []byte, info *frameInfo, flags uint16) error 
 	s := w.seg
 	h := s.blockFor(frames, info, flags, w.durablePos.Load())
 	h.encode(w.header[:], s.seed)
-	for {
-		w.bufs[0], w.bufs[1] = w.header[:], frames
-		n, err := s.file.WritevAt(w.bufs[:], s.off)
-		w.bufs[1] = nil
-		if err == nil {
-			break
-		}
-		if err = w.failWrite(s, n, err); err != nil {
-			return err
-		}
+	if err := w.putBlock(s, frames, flags); err != nil {
+		return err
 	}
 	s.note(&h, info)
 	w.ordinals.take(frames, info)
@@ -360,6 +355,27 @@ func (w *Writer) writeBlock(frames []byte, info *frameInfo, flags uint16) error 
 		w.hasRoom(fullData)
 	}
 	return nil
+}
+
+// putBlock writes the block whose header is in w.header. Behind the last one it writes zeros where the footer will be: then a full disk cannot be
+// in the way of sealing the segment, without which nothing in the next one could be made durable.
+func (w *Writer) putBlock(s *segment, frames []byte, flags uint16) error {
+	bufs := w.bufs[:2]
+	if flags&blockLast != 0 {
+		bufs = w.bufs[:]
+		bufs[2] = make([]byte, s.footerLen())
+	}
+	for {
+		bufs[0], bufs[1] = w.header[:], frames
+		n, err := s.file.WritevAt(bufs, s.off)
+		bufs[1] = nil
+		if err == nil {
+			return nil
+		}
+		if err = w.failWrite(s, n, err); err != nil {
+			return err
+		}
+	}
 }
 
 // failWrite handles a block that was not written, or only in part. On a full disk the part is cut off again, and all is as it was before;

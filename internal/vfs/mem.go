@@ -19,6 +19,7 @@ type Mem struct {
 	mu    sync.Mutex
 	files map[string]*memData // by clean path; directories have isDir
 	locks map[string]bool
+	limit int64 // bytes of all files, 0 = none
 }
 
 var _ FS = (*Mem)(nil)
@@ -84,7 +85,7 @@ func (m *Mem) OpenFile(name string, flag int, _ fs.FileMode) (File, error) {
 	if flag&os.O_TRUNC != 0 {
 		f.set(nil)
 	}
-	return &memFile{data: f, name: name}, nil
+	return &memFile{m: m, data: f, name: name}, nil
 }
 
 // Rename is FS.Rename. A directory takes what is in it along; it replaces only an empty one.
@@ -288,6 +289,7 @@ func (i memInfo) Mode() fs.FileMode {
 }
 
 type memFile struct {
+	m    *Mem
 	data *memData
 	name string
 	mu   sync.Mutex
@@ -325,10 +327,52 @@ func (f *memFile) WriteAt(b []byte, off int64) (int, error) {
 	if err := f.open("write"); err != nil {
 		return 0, err
 	}
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	room := f.m.room()
 	f.data.mu.Lock()
 	defer f.data.mu.Unlock()
-	f.data.grow(off + int64(len(b)))
-	return copy(f.data.b[off:], b), nil
+	end := min(off+int64(len(b)), max(int64(len(f.data.b)), off)+room)
+	if end > off { // not only a hole
+		f.data.grow(end)
+	}
+	n := copy(f.data.b[min(off, int64(len(f.data.b))):], b)
+	if n < len(b) {
+		return n, memError("write", f.name, syscall.ENOSPC)
+	}
+	return n, nil
+}
+
+// SetLimit makes the disk so small that all files together take at most limit bytes, 0 for no limit. A write that would grow a file beyond
+// that writes what there is room for and fails with ENOSPC. Files that are there already stay.
+func (m *Mem) SetLimit(limit int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.limit = limit
+}
+
+// Used returns the bytes of all files.
+func (m *Mem) Used() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.used()
+}
+
+func (m *Mem) used() (n int64) {
+	for _, f := range m.files {
+		f.mu.RLock()
+		n += int64(len(f.b))
+		f.mu.RUnlock()
+	}
+	return n
+}
+
+// room returns how many bytes files may still grow.
+func (m *Mem) room() int64 {
+	if m.limit == 0 {
+		return 1 << 40
+	}
+	return max(0, m.limit-m.used())
 }
 
 // grow makes the content at least size bytes long. The caller holds mu.
