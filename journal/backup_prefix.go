@@ -33,7 +33,7 @@ func (b *backup) prepare(items []backupItem) (from int, old *segmentFile, err er
 		case err != nil:
 			return 0, nil, err
 		case !same && !last:
-			return 0, nil, b.diverged(h, "it is not the source's segment of that name")
+			return 0, nil, b.diverged(h, "it does not end as the source's segment does, and another one follows it: the backup was opened for writing")
 		case !same:
 			return i, &have[at+i], nil
 		}

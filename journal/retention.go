@@ -48,18 +48,14 @@ type trimPlan struct {
 	held *heldError // what keeps more from going, nil when nothing does
 }
 
-// heldError says that a cursor keeps retention from keeping a limit.
-type heldError struct {
-	cursor   string
-	seq      uint64
-	segments int
-}
+// heldError says that a cursor keeps retention from keeping a limit. Its text is the same for as long as that cursor does.
+type heldError struct{ cursor string }
 
 // Is reports whether target is ErrHeld.
 func (e *heldError) Is(target error) bool { return target == ErrHeld }
 
 func (e *heldError) Error() string {
-	return fmt.Sprintf("journal: retention: %d segments over the limits are kept, because cursor %q wants the records from %d on", e.segments, e.cursor, e.seq)
+	return fmt.Sprintf("journal: more is kept than the limits allow, because cursor %q still wants it", e.cursor)
 }
 
 // make counts the segments that go.
@@ -176,7 +172,7 @@ func (p *trimPlan) heed() error {
 		p.n--
 	}
 	if p.n < wanted {
-		p.held = &heldError{cursor: name, seq: floor, segments: wanted - p.n}
+		p.held = &heldError{cursor: name}
 	}
 	return nil
 }
@@ -197,7 +193,7 @@ func (p *trimPlan) carryOut() (removed int, err error) {
 	// A cursor may have been made since heed looked. Its maker looks at the note after that: one of the two sees the other.
 	if floor, name, err := p.a.cursorFloor(); err != nil || floor < hdr.baseSeq {
 		if err == nil {
-			err = &heldError{cursor: name, seq: floor, segments: p.n}
+			err = &heldError{cursor: name}
 		}
 		return 0, errors.Join(err, p.takeBack(before, had, hdr.uuid))
 	}

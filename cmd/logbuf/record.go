@@ -41,6 +41,10 @@ A frame larger than the ring can take is skipped and counted as lost. A line
 longer than that becomes several records, of which only the last has the final
 flag: 'cat --format raw' gives the input back byte for byte.
 
+--keep-size and --keep-age remove the oldest files while the recording goes on, but
+nothing that a cursor or a hold still wants (logbuf cursor); --compress makes
+finished files smaller. Both work in the background.
+
 Ctrl-C once: say goodbye, write what has come, seal, report. Twice: stop at once
 and say which records that cost.
 
@@ -61,6 +65,9 @@ const recordExample = `  # a feed to record: logbuf feed, in another terminal
   # any program's output, line by line, and back again
   journalctl -f | logbuf record - --dir syslog
   logbuf cat syslog --format raw
+
+  # for ever, in 100 GiB
+  logbuf record wss://feed.example/v1 --dir feed --keep-size 100GiB --compress
 
   # raw bytes of a TCP stream, and a report that a program can read
   logbuf record tcp://127.0.0.1:9000 --frame raw --dir capture --for 10s --json`
@@ -87,6 +94,8 @@ type recordFlags struct {
 	subscribe    []string
 	caFile       string
 	outbound     bool
+	keep         limits
+	compress     bool
 	status       bool
 	json         bool
 
@@ -119,6 +128,9 @@ func newRecordCmd() *cobra.Command {
 	flags.Var(&f.duration, "for", "stop after this time; 0 = when the sources end")
 	flags.Var(&f.ring, "ring", "ring of each source; bridges stalls of the disk")
 	flags.Var(&f.segment, "segment-size", "begin a new file after this many bytes")
+	flags.Var(&f.keep.size, "keep-size", "remove the oldest segments when there is more than this; 0 = keep all")
+	flags.Var(&f.keep.age, "keep-age", "remove segments that were finished longer ago; 0 = keep all")
+	flags.BoolVar(&f.compress, "compress", false, "compress finished segments, in the background")
 	flags.Var(&f.maxFrame, "max-frame", "largest WebSocket frame to record; 0 = what the ring takes")
 	flags.Var(&f.idle, "idle-timeout", "reconnect when no byte came for this time; 0 = never")
 	flags.StringVar(&f.sync, "sync", "interval", "when records become durable: `policy` none, interval (10ms or 1 MiB) or batch (each)")
@@ -188,13 +200,14 @@ func (f *recordFlags) config(args []string, stdin io.Reader) (*capture.Config, e
 		Dir: f.dir, Lane: int(f.ring), For: time.Duration(f.duration),
 		Journal: journal.Options{
 			SyncEvery: time.Duration(f.syncEvery), SegmentSize: int64(f.segment),
-			Retain: int64(f.retain), Failover: f.failover, Reserve: int64(f.reserve), FS: f.fs,
+			Retain: int64(f.retain), Failover: f.failover, Reserve: int64(f.reserve), Compress: f.compress, FS: f.fs,
 		},
 		Source: source.Options{
 			Subprotocols: f.subprotocols, MaxFrame: int(f.maxFrame), Outbound: f.outbound,
 			IdleTimeout: time.Duration(f.idle), Stdin: stdin,
 		},
 	}
+	cfg.Journal.Retention, _ = f.keep.retention() // only a number of segments can be wrong, and that is no flag here
 	if f.dir == "" {
 		return nil, cli.Usagef("needs --dir DIR, the archive's directory")
 	}

@@ -11,8 +11,8 @@ import (
 const rootLong = `logbuf gets bytes off a hot path, keeps them safely, proves what was lost, and
 replays them from anywhere at any speed.
 
-An archive is a directory of checksummed segments. 'record' writes one; every
-other command reads one, also while it is being written. Data goes to stdout,
+An archive is a directory of checksummed segments. 'record' writes one; the other
+commands read one, also while it is being written, or look after one. Data goes to stdout,
 everything else to stderr.
 
 Exit codes: 0 all is well, 1 failed (verify: torn tail), 2 corrupt archive,
@@ -57,7 +57,7 @@ func newRootCmd() *cobra.Command {
 	)
 	addGroup(root, groupWrite, newDemoCmd(), newRecordCmd(), newFeedCmd(), newBenchDiskCmd())
 	addGroup(root, groupRead, newCatCmd(), newTailCmd(), newStatCmd(), newVerifyCmd(), newReplayCmd(), newExportCmd())
-	addGroup(root, groupKeep, newRepairCmd(), newSalvageCmd())
+	addGroup(root, groupKeep, newRepairCmd(), newSalvageCmd(), newTrimCmd(), newCompactCmd(), newBackupCmd(), newCursorCmd())
 	root.AddCommand(newVersionCmd(), newExitCodesTopic(), newFormatsTopic())
 	return root
 }
