@@ -249,6 +249,7 @@ func (c *Consumer) nothing() bool {
 		// or inside CommitN, and will be through in a moment.
 		return h.committed()
 	}
+	raise(&c.stats.readMark, end-c.head) // show looks no more
 	c.abandon(h)
 	return true
 }

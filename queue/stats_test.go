@@ -58,6 +58,26 @@ func TestHighWater(t *testing.T) {
 	})
 }
 
+// Records before and behind a claim that a closed ring's consumer passes were
+// in use, too.
+func TestHighWaterOfAnAbandonedRing(t *testing.T) {
+	for name, before := range map[string]int{"a record before": 1, "none before": 0} {
+		p, c, _ := NewMPSC(256)
+		for range before {
+			putString(t, p, "eight by")
+		}
+		mustClaim(t, p, 8)
+		putString(t, p, "eight by")
+		p.Close()
+		if n := c.Drain(10, func(int32, []byte) {}); n != before+1 {
+			t.Errorf("%s: %d records", name, n)
+		}
+		if got, want := c.Stats().HighWater, 32+16*before; got != want {
+			t.Errorf("%s: high water %d, want %d", name, got, want)
+		}
+	}
+}
+
 func TestPosition(t *testing.T) {
 	forKinds(t, func(t *testing.T, shared bool) {
 		w, c := newRingAt(t, shared, 64, 1<<64-64)
