@@ -12,8 +12,8 @@
 // late records were.
 //
 // Run waits on a timer of the runtime until shortly before a record is due, and then, on Linux, in a nanosleep of at most 2 ms: on an idle
-// machine records are delivered within some 100 µs of when they are due. It does not spin. A context that is cancelled ends a pause at once,
-// or at the end of that nanosleep.
+// machine 99 in 100 records are delivered within some 100 µs of when they are due. It does not spin; the nanosleep takes a thread, as any
+// system call does. A context that is cancelled ends a pause at once, or at the end of that nanosleep.
 //
 // # What bends the schedule
 //
