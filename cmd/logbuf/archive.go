@@ -55,7 +55,9 @@ type pass struct {
 	printer printer
 	out     output
 	limit   uint64                  // data records to print; 0 = all
-	onGap   func(journal.Gap) error // told of gaps that the reader goes on behind; nil: they end the reading
+	onGap   func(journal.Gap) error // told of gaps that the reader goes on behind; nil: say is
+	say     func(format string, args ...any)
+	gaps    uint64
 	defined map[uint16]string
 }
 
@@ -67,10 +69,9 @@ func (p *pass) run(ctx context.Context) (ended bool, err error) {
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
-		if gap, ok := errors.AsType[*journal.GapError](err); ok && p.onGap != nil {
-			if err := p.onGap(gap.Gap); err != nil {
-				return false, err
-			}
+		if goesOn, err := p.passes(err); err != nil {
+			return false, err
+		} else if goesOn {
 			continue
 		}
 		if err != nil {
@@ -88,6 +89,23 @@ func (p *pass) run(ctx context.Context) (ended bool, err error) {
 		if !isControl(rec) {
 			n++
 		}
+	}
+	return false, nil
+}
+
+// passes handles what the reader tells once and goes on behind.
+func (p *pass) passes(err error) (goesOn bool, failed error) {
+	if gap, ok := errors.AsType[*journal.GapError](err); ok {
+		p.gaps++
+		if p.onGap != nil {
+			return true, p.onGap(gap.Gap)
+		}
+		warnGap(p.say, p.gaps-1, gap.Gap)
+		return true, nil
+	}
+	if again, ok := errors.AsType[*journal.ReissueError](err); ok {
+		p.say("warning: a new writer (epoch %d) begins at record %d: what was printed from there on was not durable and is gone", again.Epoch, again.Seq)
+		return true, nil
 	}
 	return false, nil
 }

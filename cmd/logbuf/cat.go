@@ -13,6 +13,9 @@ written in. Losses, stream definitions and other control records stand between
 them in text, json and hex. With --format raw the payloads are printed byte for
 byte and nothing else: what was recorded with 'record -' comes back as it went in.
 
+With --order time they are sorted by their time: a record is held back until one is
+later by --window, and one that comes later than that is printed where it comes.
+
 Every byte is checked before it is printed. A torn tail, which a crash leaves
 behind, is a warning on stderr and exit code 0; damage is exit code 2 after all
 that stands before it was printed.`
@@ -55,6 +58,8 @@ func newCatCmd() *cobra.Command {
 	}
 	print.addFlags(cmd, formatText)
 	sel.addFlags(cmd.Flags())
+	sel.addLast(cmd.Flags())
+	sel.addOrder(cmd)
 	complete(cmd, "stream", completeStream)
 	cmd.Flags().Uint64VarP(&limit, "limit", "n", 0, "print at most this `number` of data records (default all)")
 	return cmd
@@ -62,8 +67,7 @@ func newCatCmd() *cobra.Command {
 
 func runCat(cmd *cobra.Command, dir string, sel *selection, print *printing, limit uint64) error {
 	opts := &journal.ReaderOptions{Control: print.control()}
-	sel.narrow(opts)
-	a, err := openArchive(dir, opts)
+	a, err := sel.open(dir, opts)
 	if err != nil {
 		return err
 	}
@@ -71,7 +75,7 @@ func runCat(cmd *cobra.Command, dir string, sel *selection, print *printing, lim
 	ctx, stop := readContext(cmd)
 	defer stop()
 	out := cli.NewOutput(cmd.OutOrStdout())
-	p := &pass{archive: a, sel: sel, printer: print.printer(a.names), out: out, limit: limit}
+	p := &pass{archive: a, sel: sel, printer: print.printer(a.names), out: out, limit: limit, say: sayOn(cmd)}
 	ended, err := p.run(ctx)
 	return p.finish(cmd, ended, err)
 }

@@ -102,6 +102,7 @@ func newExportCmd() *cobra.Command {
 	f.BoolVar(&e.salvage, "salvage", false, "go on behind damage, and say what is missing")
 	f.Uint64VarP(&e.limit, "limit", "n", 0, "export at most this `number` of data records (default all)")
 	e.sel.addFlags(f)
+	e.sel.addLast(f)
 	complete(cmd, "stream", completeStream)
 	complete(cmd, "format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "payload", cobra.FixedCompletions(export.EncodingNames, cobra.ShellCompDirectiveNoFileComp))
@@ -130,8 +131,7 @@ func (e *exporting) check(cmd *cobra.Command) error {
 
 func (e *exporting) run(cmd *cobra.Command, dir string) error {
 	opts := &journal.ReaderOptions{Control: true, Salvage: e.salvage}
-	e.sel.narrow(opts)
-	a, err := openArchive(dir, opts)
+	a, err := e.sel.open(dir, opts)
 	if err != nil {
 		return err
 	}

@@ -37,10 +37,6 @@ func report(stderr io.Writer, command string, err error) {
 	if errors.As(err, &exit) && exit.Err == nil {
 		return
 	}
-	var damage *damageError
-	if errors.As(err, &damage) {
-		damage.look(stderr)
-	}
 	text := strings.TrimPrefix(err.Error(), "journal: ") // the library's name says nothing to who runs a command
 	fmt.Fprintf(stderr, "%s: %s\n", command, text)
 	if cli.ExitCode(err) == cli.ExitUsage {

@@ -115,6 +115,8 @@ func newReplayCmd() *cobra.Command {
 	f.BoolVar(&p.summary, "summary", false, "print the summary on stderr also when that is no terminal")
 	p.print.addFlags(cmd, formatRaw)
 	p.sel.addFlags(f)
+	p.sel.addLast(f)
+	p.sel.addOrder(cmd)
 	complete(cmd, "stream", completeStream)
 	for flag, words := range map[string][]string{
 		"speed": {"1x", "10x", "100x", "max"}, "late": latePolicies, "frame": frameNames,
@@ -173,8 +175,7 @@ func (p *replaying) run(cmd *cobra.Command, dir string) error {
 // write replays into out in the format that is asked for.
 func (p *replaying) write(ctx context.Context, cmd *cobra.Command, dir string, out output) (replay.Report, error) {
 	opts := &journal.ReaderOptions{Control: p.print.control(), Salvage: p.salvage}
-	p.sel.narrow(opts)
-	a, err := openArchive(dir, opts)
+	a, err := p.sel.open(dir, opts)
 	if err != nil {
 		return replay.Report{}, err
 	}

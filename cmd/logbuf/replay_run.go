@@ -35,7 +35,7 @@ func (r *player) play(ctx context.Context, sink replay.Sink) (replay.Report, err
 	if r.rate > 0 {
 		opts.Speed = 0
 	}
-	if r.sel.endSeq { // a --to-seq of 0 is left to the filter
+	if r.sel.endSeq && !r.sel.byTime() { // a --to-seq of 0 is left to the filter
 		opts.LastSeq = r.sel.toSeq
 	}
 	report, err := replay.Run(ctx, r.reader, func(rec journal.Record) error { return r.received(sink(rec)) }, opts)

@@ -149,8 +149,7 @@ func (s *serving) webSocketClient(ctx context.Context, nc net.Conn) {
 // overWebSocket replays one stream to a client that has been let in.
 func (s *serving) overWebSocket(ctx context.Context, nc net.Conn, sel *selection) (string, error) {
 	opts := journal.ReaderOptions{Salvage: s.salvage}
-	sel.narrow(&opts)
-	a, err := openArchive(s.dir, &opts)
+	a, err := sel.open(s.dir, &opts)
 	if err != nil {
 		return "replayed nothing", err
 	}

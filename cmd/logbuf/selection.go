@@ -4,33 +4,62 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
 	"github.com/nexus-logbuf/logbuf/journal"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
 // selection is which records of an archive a command is to look at: the flags --from-seq, --to-seq, --from-time,
-// --to-time and --stream. All bounds are inclusive.
+// --to-time, --last and --stream, and in which order: --order and --window. All bounds are inclusive.
 type selection struct {
 	fromSeq uint64
 	toSeq   uint64
 	endSeq  bool // toSeq was given
 	from    cli.When
 	to      cli.When
+	last    uint64
 	streams []string
+	order   string       // "time", or "seq" or empty
+	window  cli.Duration // of order time
 }
 
 func (s *selection) addFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&s.fromSeq, "from-seq", 0, "start at this sequence `number`")
 	f.Uint64Var(&s.toSeq, "to-seq", 0, "end after this sequence `number`")
-	f.Var(&s.from, "from-time", "only records of this `time` or later: 2026-11-21T09:30:00.5Z, 2026-11-21, -15m, or Unix ns")
+	f.Var(&s.from, "from-time", "only records of this `time` or later: 2026-11-21T09:30:00.5Z, '2026-11-21 09:30' or 2026-11-21 (local), -15m (ago), or Unix ns")
 	f.Var(&s.to, "to-time", "only records of this `time` or earlier")
 	f.StringArrayVar(&s.streams, "stream", nil, "only records of the stream with this `name`; may be given several times")
 }
 
+// addLast adds --last, for the commands that do not begin at the end anyway.
+func (s *selection) addLast(f *pflag.FlagSet) {
+	f.Uint64Var(&s.last, "last", 0, "start this `number` of records before the end")
+}
+
+// defaultWindow is how much too late a record may come with --order time: more than lanes that are drained in turn lag behind each other.
+const defaultWindow = cli.Duration(time.Second)
+
+// addOrder adds --order and --window.
+func (s *selection) addOrder(cmd *cobra.Command) {
+	s.window = defaultWindow
+	cmd.Flags().StringVar(&s.order, "order", "seq", "`order` of the output: seq, as written, or time")
+	cmd.Flags().Var(&s.window, "window", "with --order time: hold records back until one is later by this `duration`")
+	complete(cmd, "order", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return []string{"seq", "time"}, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
 // check completes the selection after the flags were read.
 func (s *selection) check(f *pflag.FlagSet) error {
+	if err := s.checkOrder(f); err != nil {
+		return err
+	}
+	if s.last > 0 && f.Changed("from-seq") {
+		return cli.Usagef("--last and --from-seq both say where to start: give one of them")
+	}
 	s.endSeq = f.Changed("to-seq")
 	if s.endSeq && s.fromSeq > s.toSeq {
 		return cli.Usagef("--from-seq %d is after --to-seq %d", s.fromSeq, s.toSeq)
@@ -41,19 +70,59 @@ func (s *selection) check(f *pflag.FlagSet) error {
 	return nil
 }
 
-// narrow tells the reader where to start.
+func (s *selection) checkOrder(f *pflag.FlagSet) error {
+	switch {
+	case s.order != "" && s.order != "seq" && s.order != "time":
+		return cli.Usagef("--order %q: must be seq or time", s.order)
+	case s.order == "time" && s.window == 0:
+		return cli.Usagef("--window 0 orders nothing")
+	case s.order != "time" && f.Changed("window"):
+		return cli.Usagef("--window is for --order time")
+	}
+	return nil
+}
+
+// narrow tells the reader where to start, and in which order to read.
 func (s *selection) narrow(opts *journal.ReaderOptions) {
 	opts.FromSeq, opts.FromTime = s.fromSeq, s.from.Nanos
+	if s.to.Given && s.to.Nanos != 0 {
+		opts.ToTime = s.to.Nanos
+	}
+	if s.byTime() {
+		opts.Window = time.Duration(s.window)
+	}
+}
+
+func (s *selection) byTime() bool { return s.order == "time" }
+
+// open opens an archive where the selection begins, and completes opts.
+func (s *selection) open(dir string, opts *journal.ReaderOptions) (*archive, error) {
+	if s.last > 0 {
+		end, err := openArchive(dir, &journal.ReaderOptions{End: true, Durable: opts.Durable, Salvage: opts.Salvage})
+		if err != nil {
+			return nil, err
+		}
+		next := end.reader.NextSeq()
+		end.close()
+		if s.endSeq && s.toSeq < next {
+			next = s.toSeq + 1
+		}
+		s.fromSeq = next - min(next, s.last)
+	}
+	s.narrow(opts)
+	return openArchive(dir, opts)
 }
 
 // past tells whether rec and all records after it lie behind the end. Times say nothing about that: lanes are drained
 // one after another, and clocks are stepped.
-func (s *selection) past(rec journal.Record) bool { return s.endSeq && rec.Seq > s.toSeq }
+func (s *selection) past(rec journal.Record) bool { return !s.byTime() && s.behind(rec) }
+
+func (s *selection) behind(rec journal.Record) bool { return s.endSeq && rec.Seq > s.toSeq }
 
 // match tells whether rec is wanted. Control records of no stream belong to all of them.
 func (s *selection) match(rec journal.Record, names *streamNames) bool {
 	switch {
-	case rec.Seq < s.fromSeq || s.past(rec):
+	case rec.Seq < s.fromSeq || s.behind(rec):
 		return false
 	case s.from.Given && rec.Time < s.from.Nanos:
 		return false

@@ -47,6 +47,7 @@ func newStatCmd() *cobra.Command {
 		},
 	}
 	sel.addFlags(cmd.Flags())
+	sel.addLast(cmd.Flags())
 	complete(cmd, "stream", completeStream)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&utc, "utc", false, "times in UTC (json always is), not in local time")
@@ -55,8 +56,7 @@ func newStatCmd() *cobra.Command {
 
 func runStat(cmd *cobra.Command, dir string, sel *selection, asJSON, utc bool) error {
 	opts := &journal.ReaderOptions{Control: true}
-	sel.narrow(opts)
-	a, err := openArchive(dir, opts)
+	a, err := sel.open(dir, opts)
 	if err != nil {
 		return err
 	}
@@ -68,10 +68,6 @@ func runStat(cmd *cobra.Command, dir string, sel *selection, asJSON, utc bool) e
 	ended, err := count.run(ctx, cli.NewStatus(cmd.ErrOrStderr()))
 	if errors.Is(err, cli.ErrInterrupted) {
 		return errors.New("interrupted before the end: nothing is printed")
-	}
-	var damage *damageError
-	if errors.As(err, &damage) {
-		damage.look(cmd.ErrOrStderr())
 	}
 	stats, filesErr := count.finish(ended, err)
 	if filesErr != nil {

@@ -59,6 +59,7 @@ func newTailCmd() *cobra.Command {
 	}
 	t.print.addFlags(cmd, formatText)
 	t.sel.addFlags(cmd.Flags())
+	t.sel.addOrder(cmd)
 	complete(cmd, "stream", completeStream)
 	cmd.Flags().Uint64VarP(&t.last, "lines", "n", 10, "print the last `number` of records")
 	cmd.Flags().BoolVarP(&t.follow, "follow", "f", false, "go on as records are written, until Ctrl-C")
@@ -73,12 +74,12 @@ func (t *tailing) run(cmd *cobra.Command, dir string) error {
 	defer cancel(nil)
 
 	opts := &journal.ReaderOptions{Follow: t.follow, Durable: t.durable, Control: t.print.control() && (t.last > 0 || t.follow)}
-	if cmd.Flags().Changed("from-seq") || t.sel.from.Given {
-		t.sel.narrow(opts)
-	} else if err := t.startAt(ctx, dir, opts); err != nil {
-		return interruptIsFine(err)
+	if !cmd.Flags().Changed("from-seq") && !t.sel.from.Given {
+		if err := t.startAt(ctx, dir); err != nil {
+			return interruptIsFine(err)
+		}
 	}
-	a, err := openArchive(dir, opts)
+	a, err := t.sel.open(dir, opts)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (t *tailing) run(cmd *cobra.Command, dir string) error {
 	if t.follow {
 		defer out.FlushEvery(followFlush, func(err error) { cancel(err) })()
 	}
-	p := &pass{archive: a, sel: &t.sel, printer: t.print.printer(a.names), out: out}
+	p := &pass{archive: a, sel: &t.sel, printer: t.print.printer(a.names), out: out, say: sayOn(cmd)}
 	ended, err := p.run(ctx)
 	return p.finish(cmd, ended, err)
 }
@@ -99,9 +100,8 @@ func interruptIsFine(err error) error {
 	return err
 }
 
-// startAt finds the record that the last t.last records of the selection begin with, and makes both reader and selection
-// start there. The end is where the archive ends now: what is written while this searches is printed on top.
-func (t *tailing) startAt(ctx context.Context, dir string, opts *journal.ReaderOptions) error {
+// startAt finds the record that the last t.last records of the selection begin with, and makes the selection start there. The end is where the archive ends now: what is written while this searches is printed on top.
+func (t *tailing) startAt(ctx context.Context, dir string) error {
 	end, err := openArchive(dir, &journal.ReaderOptions{End: true, Durable: t.durable})
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (t *tailing) startAt(ctx context.Context, dir string, opts *journal.ReaderO
 			return err
 		}
 	}
-	opts.FromSeq, t.sel.fromSeq = start, start
+	t.sel.fromSeq = start
 	return nil
 }
 
