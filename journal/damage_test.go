@@ -40,6 +40,12 @@ func smallArchive(t testing.TB) *vfs.Mem {
 // forceRotate begins a new segment now.
 func (w *Writer) forceRotate(t testing.TB) {
 	t.Helper()
+	if err := w.tryRotate(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *Writer) tryRotate() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	next, err := w.takeNext(true)
@@ -49,9 +55,7 @@ func (w *Writer) forceRotate(t testing.TB) {
 	if err == nil {
 		err = w.publish()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	return err
 }
 
 func TestVerifyClean(t *testing.T) {

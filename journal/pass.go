@@ -287,7 +287,7 @@ func (p *pass) torn(t tail) {
 
 // lost notes that a power cut took what was between the walker's place and the next segment, which begins with next.
 func (p *pass) lost(next uint64) {
-	p.w.lossy = true
+	p.w.lossy, p.seg.ordinals = true, nil
 	g := lossGap(p.seg.name, p.w, next)
 	if !p.sealed {
 		g.Bytes = max(0, p.size-p.w.off)
@@ -395,7 +395,7 @@ func (p *pass) declaredLoss() error {
 	}
 	hdr, ok, err := p.successor()
 	if ok && hdr.predFlags&predNotSynced != 0 {
-		p.w.lossy = true
+		p.w.lossy, p.seg.ordinals = true, nil
 		if hdr.predSeq > p.w.nextSeq {
 			p.lost(hdr.predSeq)
 		}

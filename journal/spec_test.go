@@ -110,36 +110,55 @@ func python(t testing.TB) string {
 	return ""
 }
 
-// pyOutcome reads an archive with spec/lbj.py.
-func pyOutcome(t testing.TB, python, dir string) (o outcome, problems []string) {
+// pyOutcome is what spec/lbj.py says of an archive.
+type pyOutcome struct {
+	outcome
+	dir      string
+	problems []string
+}
+
+// pyRead reads archives with spec/lbj.py.
+func pyRead(t testing.TB, python string, dirs ...string) (all []pyOutcome) {
 	t.Helper()
-	cmd := exec.Command(python, filepath.Join("..", "spec", "lbj.py"), dir)
+	cmd := exec.Command(python, append([]string{filepath.Join("..", "spec", "lbj.py")}, dirs...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	if errs.Len() > 0 {
-		t.Fatalf("lbj.py %s: %v\n%s", dir, err, errs.Bytes())
+	if err := cmd.Run(); errs.Len() > 0 {
+		t.Fatalf("lbj.py %q: %v\n%s", dirs, err, errs.Bytes())
 	}
-	o.Content = []outRecord{}
-	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
-	for _, line := range lines[:len(lines)-1] {
-		var rec outRecord
-		if err := json.Unmarshal(line, &rec); err != nil {
-			t.Fatalf("%v: %s", err, line)
+	worst := 0
+	content := []outRecord{}
+	for line := range bytes.Lines(out.Bytes()) {
+		if !bytes.HasPrefix(line, []byte(`{"verdict"`)) {
+			var rec outRecord
+			if err := json.Unmarshal(line, &rec); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			content = append(content, rec)
+			continue
 		}
-		o.Content = append(o.Content, rec)
+		o := pyVerdict(t, line)
+		worst = max(worst, slices.Index([]string{"clean", "torn", "loss", "corrupt", "refused"}, o.Verdict))
+		o.Content, content = content, []outRecord{}
+		all = append(all, o)
 	}
+	if len(all) != len(dirs) || cmd.ProcessState.ExitCode() != worst {
+		t.Fatalf("lbj.py reads %d of %d archives, exit status %d, the worst verdict is %d", len(all), len(dirs), cmd.ProcessState.ExitCode(), worst)
+	}
+	return all
+}
+
+// pyVerdict reads a line with a verdict.
+func pyVerdict(t testing.TB, line []byte) pyOutcome {
+	t.Helper()
 	var v struct {
 		outcome
+		Dir           string
 		Lost, Missing [][2]*uint64
-		Undecoded     int
 		Problems      []string
 	}
-	if err := json.Unmarshal(lines[len(lines)-1], &v); err != nil {
-		t.Fatalf("%v: %s", err, lines[len(lines)-1])
-	}
-	if want := map[string]int{"clean": 0, "torn": 1, "loss": 2, "corrupt": 3}[v.Verdict]; cmd.ProcessState.ExitCode() != want {
-		t.Errorf("lbj.py says %s with exit status %d", v.Verdict, cmd.ProcessState.ExitCode())
+	if err := json.Unmarshal(line, &v); err != nil {
+		t.Fatalf("%v: %s", err, line)
 	}
 	var runs []seqRun
 	for _, r := range slices.Concat(v.Lost, v.Missing) {
@@ -151,8 +170,8 @@ func pyOutcome(t testing.TB, python, dir string) (o outcome, problems []string) 
 			runs = append(runs, run)
 		}
 	}
-	v.outcome.Content, v.outcome.Gone = o.Content, mergeRuns(runs)
-	return v.outcome, v.Problems
+	v.Gone = mergeRuns(runs)
+	return pyOutcome{outcome: v.outcome, dir: v.Dir, problems: v.Problems}
 }
 
 // sameOutcome compares what two readers say.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""lbj.py [--quiet] DIR: reads an archive of package journal. Written from docs/JOURNAL.md alone; section numbers are that page's.
+"""lbj.py [--quiet] DIR...: reads archives of package journal. Written from docs/JOURNAL.md alone; section numbers are that page's.
 
-Prints every record that can be read, control records included, as one line of JSON in the archive's order; payloads are hexadecimal. The last
-line is the verdict, with the ranges of sequences that are lost (last null: nobody knows how far) and those that are missing and known to be, and
+Prints every record that can be read, control records included, as one line of JSON in the archive's order; payloads are hexadecimal. Behind them
+comes the verdict, with the ranges of sequences that are lost (last null: nobody knows how far) and those that are missing and known to be, and
 what is wrong. --quiet prints that line only. The exit status is 0 for clean, 1 torn, 2 loss, 3 corrupt, 4 when DIR holds no archive or one that
 needs a later program. The archive must be at rest. Python 3.8 or later, standard library only. Compressed blocks are decoded by the command
 zstd; without it their checksums and chain are verified, and a line with "undecoded" stands for the records of each."""
@@ -185,8 +185,8 @@ class Archive:
         """7.1: how a segment continues the one before."""
         h, p = s.h, self.prev
         if h.pred_flags & GAP or i == 0 and self.trim[1] >= h.number > 1:
-            self.missing.append([h.pred_seq if h.pred_flags & GAP else 0, h.base - 1])
-            self.ordinals = {}
+            gone = [h.pred_seq if h.pred_flags & GAP else 0, h.base - 1]
+            self.missing, self.ordinals = self.missing + [gone] * (gone[0] <= gone[1]), {}
         if i == 0 and h.pred_flags & FIRST and (h.number != 1 or h.pred_seq != 0):
             self.say("corrupt", s, "segment says that it is the first", 0, h.base - 1)
         elif i == 0 and h.number > 1 and self.trim[1] < h.number:
@@ -278,19 +278,19 @@ class Archive:
             seq += kind < 0x40
         s.step(b)
 
-def main(args):
-    lost, quiet = [], "--quiet" in args
+def report(path, quiet):
+    lost = []
     try:
-        a = Archive(args[-1], (lambda line: None) if quiet else (lambda line: print(json.dumps(line))))
+        a = Archive(path, (lambda line: None) if quiet else (lambda line: print(json.dumps(line))))
         a.run()
     except OSError as e:
-        return print(json.dumps({"verdict": "refused", "problems": [str(e)]})) or 4
+        return print(json.dumps({"verdict": "refused", "dir": path, "problems": [str(e)]})) or 4
     for first, last in sorted(a.lost):
         joins = lost and first <= lost[-1][1] + 1
         lost[-1:] = [[lost[-1][0], max(last, lost[-1][1])]] if joins else lost[-1:] + [[first, last]]
     lost = [[first, None if last == math.inf else last] for first, last in lost]
-    print(json.dumps({"verdict": VERDICTS[a.worst], "sealed": a.sealed, "segments": len(a.segs), "records": a.records, "undecoded": a.undecoded,
-                      "first_seq": a.segs[0].base, "next_seq": a.seq, "lost": lost, "missing": a.missing, "problems": a.problems}))
+    print(json.dumps({"verdict": VERDICTS[a.worst], "dir": path, "sealed": a.sealed, "segments": len(a.segs), "records": a.records,
+                      "undecoded": a.undecoded, "first_seq": a.segs[0].base, "next_seq": a.seq, "lost": lost, "missing": a.missing, "problems": a.problems}))
     return a.worst
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(max([report(path, "--quiet" in sys.argv) for path in sys.argv[1:] if path != "--quiet"], default=4))
