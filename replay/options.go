@@ -105,6 +105,3 @@ func (o *Options) withDefaults() Options {
 	}
 	return c
 }
-
-// paced tells whether records are due at some time.
-func (o *Options) paced() bool { return o.Speed > 0 || o.Rate > 0 }

@@ -36,7 +36,8 @@ type player struct {
 	opts     Options
 	sink     Sink
 	reopen   func() (source, error) // for another pass; closed after it when it is an io.Closer
-	paced    bool
+	paced    bool                   // records are due at some time
+	loops    bool                   // there may be another pass
 	schedule schedule
 	waiter   waiter
 	late     histogram
@@ -52,7 +53,8 @@ type player struct {
 
 func newPlayer(sink Sink, opts *Options) *player {
 	p := &player{opts: opts.withDefaults(), sink: sink}
-	p.paced = p.opts.paced()
+	p.paced = p.opts.Speed > 0 || p.opts.Rate > 0
+	p.loops = p.opts.Loops < 0 || p.opts.Loops > 1
 	p.schedule = schedule{speed: p.opts.Speed, rate: p.opts.Rate, maxGap: p.opts.MaxGap}
 	if !p.paced { // the schedule is kept for its times, which later passes begin with
 		p.schedule.speed, p.schedule.maxGap = 1, 0
@@ -164,7 +166,7 @@ func (p *player) shifted(t int64) int64 {
 // take delivers a data record when it is due, or drops it.
 func (p *player) take(ctx context.Context, rec journal.Record) error {
 	p.begin(&rec)
-	if p.paced || p.opts.Loops != 0 {
+	if p.paced || p.loops {
 		due := p.schedule.due(rec.Stream, rec.Time)
 		if p.paced {
 			late, err := p.await(ctx, due)

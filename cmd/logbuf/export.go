@@ -139,10 +139,18 @@ func (e *exporting) run(cmd *cobra.Command, dir string) error {
 	ctx, stop := readContext(cmd)
 	defer stop()
 	if e.out == "-" {
-		_, err := e.write(ctx, cmd, a, cmd.OutOrStdout())
-		return err
+		return e.toStdout(ctx, cmd, a)
 	}
 	return e.toFile(ctx, cmd, a)
+}
+
+// toStdout exports to standard output. Half an export must not look like a whole one to the next program, so Ctrl-C is no good end.
+func (e *exporting) toStdout(ctx context.Context, cmd *cobra.Command, a *archive) error {
+	done, err := e.write(ctx, cmd, a, cmd.OutOrStdout())
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("interrupted after %s; the export is not complete", done)
+	}
+	return err
 }
 
 // toFile exports into a file that gets its name when it is complete: at the end of the archive, or where that is damaged.
@@ -174,7 +182,7 @@ func (e *exporting) toFile(ctx context.Context, cmd *cobra.Command, a *archive) 
 		return errors.Join(err, os.Remove(partial))
 	}
 	if renameErr := os.Rename(partial, e.out); renameErr != nil {
-		return fmt.Errorf("--out: %w", renameErr)
+		return errors.Join(fmt.Errorf("--out: %w", renameErr), os.Remove(partial))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "exported %s to %s\n", done, e.out)
 	return err

@@ -16,7 +16,8 @@ import (
 func TestExportInterrupted(t *testing.T) {
 	dir := archiveWith(t, "one\n", "two\n")
 	for _, format := range exportFormats {
-		e := &exporting{format: format, out: filepath.Join(t.TempDir(), "out")}
+		dirOut := t.TempDir()
+		e := &exporting{format: format, out: filepath.Join(dirOut, "out")}
 		cmd := newExportCmd()
 		cmd.SetErr(io.Discard)
 		a, err := openArchive(dir, &journal.ReaderOptions{Control: true})
@@ -28,8 +29,13 @@ func TestExportInterrupted(t *testing.T) {
 		if err := e.toFile(ctx, cmd, a); err == nil || !strings.Contains(err.Error(), "interrupted; "+e.out+" was not written") {
 			t.Errorf("%s: error %v", format, err)
 		}
+		e.out = "-"
+		cmd.SetOut(io.Discard)
+		if err := e.toStdout(ctx, cmd, a); err == nil || !strings.Contains(err.Error(), "the export is not complete") {
+			t.Errorf("%s to standard output: error %v", format, err)
+		}
 		a.close()
-		if left, err := os.ReadDir(filepath.Dir(e.out)); err != nil || len(left) > 0 {
+		if left, err := os.ReadDir(dirOut); err != nil || len(left) > 0 {
 			t.Errorf("%s: %v is left behind, error %v", format, left, err)
 		}
 	}

@@ -138,6 +138,8 @@ func (p *replaying) check(cmd *cobra.Command) error {
 		return cli.Usagef("--rate %v: must be 0 to 1e9 records per second", p.rate)
 	case p.rate > 0 && f.Changed("speed"):
 		return cli.Usagef("--rate and --speed are two paces: give one")
+	case p.rate > 0 && p.maxGap > 0:
+		return cli.Usagef("--max-gap says nothing with --rate: all pauses are the same")
 	case p.loop < 0:
 		return cli.Usagef("--loop %d: must be 0 (until Ctrl-C) or more", p.loop)
 	case p.frame != frameRaw && (p.print.format != formatRaw || p.to.kind == toWebSocket):

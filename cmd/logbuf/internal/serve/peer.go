@@ -49,7 +49,18 @@ func newPeer(nc net.Conn, name string, patience time.Duration) *peer {
 // limited is the connection with a deadline for each write.
 type limited peer
 
-func (l *limited) Write(b []byte) (int, error) {
+// Write gives the peer its patience for each piece of a long write: it may be slow, but not stop.
+func (l *limited) Write(b []byte) (written int, err error) {
+	for {
+		n, err := l.write(b[written:min(written+writeBuffer, len(b))])
+		written += n
+		if err != nil || written == len(b) {
+			return written, err
+		}
+	}
+}
+
+func (l *limited) write(b []byte) (int, error) {
 	l.deadline.Lock()
 	if !l.hurried && l.patience > 0 {
 		l.nc.SetWriteDeadline(time.Now().Add(l.patience))

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -78,6 +81,39 @@ func TestTCPPeerDoesNotRead(t *testing.T) {
 	if conn.Close() == nil {
 		t.Error("close after a failed write says that all is well")
 	}
+}
+
+// slowConn takes everything, and notes the deadline that each piece had.
+type slowConn struct {
+	net.Conn
+	deadline time.Time
+	pieces   []int
+}
+
+func (c *slowConn) RemoteAddr() net.Addr               { return &net.TCPAddr{} }
+func (c *slowConn) SetWriteDeadline(t time.Time) error { c.deadline = t; return nil }
+
+func (c *slowConn) Write(b []byte) (int, error) {
+	if !time.Now().Before(c.deadline) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	time.Sleep(time.Minute)
+	c.pieces = append(c.pieces, len(b))
+	return len(b), nil
+}
+
+// A peer that is slow, but reads, gets one long record all the same: its patience is for each piece.
+func TestPatienceIsForEachPiece(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &slowConn{}
+		p := newPeer(c, "slow", 90*time.Second)
+		if n, err := p.bw.Write(make([]byte, 10*writeBuffer+1)); err != nil || n != 10*writeBuffer+1 {
+			t.Errorf("%d bytes, error %v", n, err)
+		}
+		if err := p.bw.Flush(); err != nil || len(c.pieces) != 11 || slices.Max(c.pieces) > writeBuffer {
+			t.Errorf("pieces %v, error %v", c.pieces, err)
+		}
+	})
 }
 
 // Ctrl-C ends a write without a limit that nobody takes.

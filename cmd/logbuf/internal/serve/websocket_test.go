@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,7 +134,13 @@ func TestClientsDoNotHoldUpOthers(t *testing.T) {
 	const n = 200
 	payload := strings.Repeat("x", 64<<10)
 	ended := make(chan error, 3)
-	addr, stop := listen(t, &Server{}, webSocketClients(t, 300*time.Millisecond, func(ctx context.Context, w *WebSocket) {
+	var came atomic.Int32
+	addr, stop := listen(t, &Server{}, webSocketClients(t, 0, func(ctx context.Context, w *WebSocket) {
+		if came.Add(1) == 1 { // the slow one; the others may be as slow as this machine
+			w.p.deadline.Lock()
+			w.p.patience = 100 * time.Millisecond
+			w.p.deadline.Unlock()
+		}
 		var err error
 		for i := 0; i < n && err == nil; i++ {
 			err = w.Send(text(payload))
@@ -146,6 +153,9 @@ func TestClientsDoNotHoldUpOthers(t *testing.T) {
 		ended <- err
 	}))
 	slow := dial(t, addr) // never read from
+	for came.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
 	gone, _, _, err := ws.Dial(t.Context(), "ws://"+addr+"/")
 	if err != nil {
 		t.Fatal(err)
