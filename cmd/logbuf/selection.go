@@ -93,6 +93,11 @@ func (s *selection) narrow(opts *journal.ReaderOptions) {
 	}
 }
 
+// any reports whether anything but all was selected.
+func (s *selection) any() bool {
+	return s.fromSeq > 0 || s.endSeq || s.from.Given || s.to.Given || s.last > 0 || len(s.streams) > 0
+}
+
 func (s *selection) byTime() bool { return s.order == "time" }
 
 // open opens an archive where the selection begins, and completes opts.

@@ -17,20 +17,24 @@ const statLong = `Say what is in an archive: time range, records, bytes, rates, 
 the same for each stream. With --from-time and the other bounds, only for that part.
 
 The records are read and checked on the way, so that the verdict covers what was
-counted. 'logbuf verify' also checks what no record needs, and lists all damage.`
+counted. 'logbuf verify' also checks what no record needs, and lists all damage. With
+--fast only headers and footers are read, whatever the size of the archive.`
 
 const statExample = `  logbuf stat day1
 
   # one minute of one stream
   logbuf stat day1 --from-time 2026-11-21T09:30:00Z --to-time 2026-11-21T09:31:00Z --stream trades
 
+  # a large archive, at once
+  logbuf stat day1 --fast
+
   # streams that lost something
   logbuf stat day1 --json | jq '.streams[] | select(.lost_records > 0)'`
 
 func newStatCmd() *cobra.Command {
 	var (
-		sel         selection
-		asJSON, utc bool
+		sel               selection
+		asJSON, utc, fast bool
 	)
 	cmd := &cobra.Command{
 		Use:               "stat DIR",
@@ -43,12 +47,23 @@ func newStatCmd() *cobra.Command {
 			if err := sel.check(cmd.Flags()); err != nil {
 				return err
 			}
-			return runStat(cmd, args[0], &sel, asJSON, utc)
+			if !fast {
+				return runStat(cmd, args[0], &sel, asJSON, utc)
+			}
+			if sel.any() {
+				return cli.Usagef("--fast reads no records: it cannot select any")
+			}
+			stats, err := fastStats(args[0])
+			if err != nil {
+				return readError(args[0], err)
+			}
+			return printStat(cmd.OutOrStdout(), stats, asJSON, utc)
 		},
 	}
 	sel.addFlags(cmd.Flags())
 	sel.addLast(cmd.Flags())
 	complete(cmd, "stream", completeStream)
+	cmd.Flags().BoolVar(&fast, "fast", false, "from headers and footers only: nothing by stream, and nothing is verified")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&utc, "utc", false, "times in UTC (json always is), not in local time")
 	return cmd
@@ -64,7 +79,7 @@ func runStat(cmd *cobra.Command, dir string, sel *selection, asJSON, utc bool) e
 	ctx, stop := readContext(cmd)
 	defer stop()
 
-	count := newCounting(a, sel)
+	count := newCounting(a, sel, sayOn(cmd))
 	ended, err := count.run(ctx, cli.NewStatus(cmd.ErrOrStderr()))
 	if errors.Is(err, cli.ErrInterrupted) {
 		return errors.New("interrupted before the end: nothing is printed")
@@ -105,10 +120,13 @@ type counting struct {
 	sel   *selection
 	stats *archiveStats
 	byID  map[uint16]*streamStats
+	say   func(format string, args ...any)
+
+	missing bool // records that were not removed on purpose
 }
 
-func newCounting(a *archive, sel *selection) *counting {
-	return &counting{archive: a, sel: sel, stats: &archiveStats{Dir: a.dir}, byID: make(map[uint16]*streamStats)}
+func newCounting(a *archive, sel *selection, say func(format string, args ...any)) *counting {
+	return &counting{archive: a, sel: sel, say: say, stats: &archiveStats{Dir: a.dir}, byID: make(map[uint16]*streamStats)}
 }
 
 // progressEvery is how many records are read between two drawings of the progress.
@@ -119,6 +137,10 @@ func (c *counting) run(ctx context.Context, status *cli.Status) (ended bool, err
 	start := time.Now()
 	for n := int64(1); ; n++ {
 		rec, err := c.reader.Next(ctx)
+		if gap, ok := errors.AsType[*journal.GapError](err); ok {
+			c.addGap(gap.Gap)
+			continue
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return true, nil
@@ -148,6 +170,15 @@ func (c *counting) add(rec journal.Record) {
 	}
 	c.stats.add(rec)
 	c.stream(rec.Stream).add(rec)
+}
+
+func (c *counting) addGap(g journal.Gap) {
+	warnGap(c.say, uint64(c.stats.Gaps), g)
+	c.stats.Gaps++
+	if lost, known := g.Lost(); known {
+		c.stats.Missing += lost
+	}
+	c.missing = c.missing || !g.Trimmed
 }
 
 func (c *counting) addLoss(rec journal.Record) {

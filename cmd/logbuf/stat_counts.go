@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
-	"regexp"
 	"slices"
 	"time"
 
@@ -36,9 +34,11 @@ type streamStats struct {
 
 type archiveStats struct {
 	Dir     string `json:"dir"`
-	Verdict string `json:"verdict"` // clean, torn, corrupt; "not read to the end" when a bound ended it
+	Verdict string `json:"verdict"` // clean, torn, loss, corrupt; else says why there is none
 	Damage  string `json:"damage,omitempty"`
 	counts
+	Gaps      int            `json:"gaps"`            // places where sequences are missing
+	Missing   uint64         `json:"missing_records"` // in them
 	FileBytes int64          `json:"file_bytes"`
 	Epochs    int            `json:"epochs"` // times a writer opened the archive, as far as its segments are there
 	Segments  []segmentStats `json:"segments"`
@@ -46,8 +46,18 @@ type archiveStats struct {
 }
 
 type segmentStats struct {
-	File  string `json:"file"`
-	Bytes int64  `json:"bytes"`
+	File       string `json:"file"`
+	Bytes      int64  `json:"bytes"`
+	Number     uint64 `json:"number"` // 0 when the header cannot be read
+	Epoch      uint64 `json:"epoch"`
+	FirstSeq   uint64 `json:"first_seq"`
+	Records    uint64 `json:"records"`
+	Lost       uint64 `json:"lost_records"`
+	RawBytes   int64  `json:"frame_bytes"` // before compression
+	FirstTime  string `json:"first_time,omitempty"`
+	LastTime   string `json:"last_time,omitempty"`
+	Sealed     bool   `json:"sealed"`
+	Compressed bool   `json:"compressed"`
 }
 
 func (c *counts) add(rec journal.Record) {
@@ -90,7 +100,7 @@ func (c *counting) finish(ended bool, err error) (*archiveStats, error) {
 		s.Streams = append(s.Streams, stream)
 	}
 	slices.SortFunc(s.Streams, func(a, b *streamStats) int { return int(a.ID) - int(b.ID) })
-	return s, s.addFiles(c.dir)
+	return s, s.addSegments(c.dir)
 }
 
 func (c *counting) verdict(ended bool, err error) string {
@@ -100,6 +110,8 @@ func (c *counting) verdict(ended bool, err error) string {
 		return journal.Corrupt.String()
 	case err != nil:
 		return "unreadable"
+	case c.missing:
+		return journal.Lossy.String()
 	case c.reader.Torn() != nil:
 		return journal.Torn.String()
 	case !ended || c.sel.fromSeq > 0 || c.sel.from.Given:
@@ -108,29 +120,63 @@ func (c *counting) verdict(ended bool, err error) string {
 	return journal.Clean.String()
 }
 
-// segmentName matches <first sequence, 20 digits>-<epoch, 8 hex>.lbj.
-var segmentName = regexp.MustCompile(`^[0-9]{20}-([0-9a-f]{8,})\.lbj$`)
-
-func (s *archiveStats) addFiles(dir string) error {
-	entries, err := os.ReadDir(dir)
+// addSegments fills in what the segments say of themselves.
+func (s *archiveStats) addSegments(dir string) error {
+	infos, err := journal.Segments(dir, nil)
 	if err != nil {
 		return err
 	}
-	epochs := make(map[string]bool)
+	epochs := make(map[uint64]bool)
 	s.Segments = []segmentStats{}
-	for _, e := range entries {
-		match := segmentName.FindStringSubmatch(e.Name())
-		if match == nil {
-			continue
+	for _, info := range infos {
+		seg := segmentStats{
+			File: info.File, Bytes: info.Size, Number: info.Number, Epoch: info.Epoch, FirstSeq: info.FirstSeq, Records: info.Records,
+			Lost: info.Lost, RawBytes: info.RawBytes, Sealed: info.Sealed, Compressed: info.Compressed,
 		}
-		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			continue // it went since the listing, or is foreign
+		if info.Records > 0 {
+			seg.FirstTime, seg.LastTime = timeJSON(info.MinTime), timeJSON(info.MaxTime)
 		}
-		s.Segments = append(s.Segments, segmentStats{File: e.Name(), Bytes: info.Size()})
-		s.FileBytes += info.Size()
-		epochs[match[1]] = true
+		s.Segments = append(s.Segments, seg)
+		s.FileBytes += info.Size
+		epochs[info.Epoch] = true
 	}
 	s.Epochs = len(epochs)
 	return nil
+}
+
+// fastVerdict is the verdict of a look at headers and footers only. It names what it is worth.
+const fastVerdict = "not verified: from headers and footers"
+
+// fastStats counts what the segments say of themselves, without reading a record.
+func fastStats(dir string) (*archiveStats, error) {
+	infos, err := journal.Segments(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &archiveStats{Dir: dir, Verdict: fastVerdict, Streams: []*streamStats{}}
+	var next uint64
+	for i, info := range infos {
+		switch {
+		case info.Number == 0:
+			s.Damage = info.File + ": the header cannot be read"
+		case i > 0 && info.FirstSeq > next:
+			s.Gaps++
+			s.Missing += info.FirstSeq - next
+		}
+		next = info.NextSeq
+		if info.Records == 0 {
+			continue
+		}
+		if s.Records == 0 {
+			s.FirstSeq, s.minTime, s.maxTime = info.FirstSeq, info.MinTime, info.MaxTime
+		}
+		s.Records += info.Records
+		s.LastSeq = info.NextSeq - 1
+		s.minTime, s.maxTime = min(s.minTime, info.MinTime), max(s.maxTime, info.MaxTime)
+	}
+	for _, info := range infos {
+		s.LostRecords += info.Lost
+	}
+	s.counts.finish()
+	return s, s.addSegments(dir)
 }

@@ -19,10 +19,21 @@ func printStatText(w io.Writer, s *archiveStats, zone *time.Location) {
 	if s.Records > 0 {
 		at := func(ns int64) string { return time.Unix(0, ns).In(zone).Format(timeLayout) }
 		fmt.Fprintf(w, "  time      %s to %s, %s\n", at(s.minTime), at(s.maxTime), cli.Elapsed(s.span()))
-		fmt.Fprintf(w, "  payload   %s; %s to %s, %s on average\n", cli.Bytes(s.Bytes), sizeOf(s.MinSize), sizeOf(s.MaxSize), sizeOf(int(s.Bytes/s.Records)))
-		fmt.Fprintf(w, "  rate      %s, %s\n", cli.Rate(s.Records, s.span()), cli.ByteRate(s.Bytes, s.span()))
+		if s.Verdict != fastVerdict {
+			fmt.Fprintf(w, "  payload   %s; %s to %s, %s on average\n", cli.Bytes(s.Bytes), sizeOf(s.MinSize), sizeOf(s.MaxSize), sizeOf(int(s.Bytes/s.Records)))
+			fmt.Fprintf(w, "  rate      %s, %s\n", cli.Rate(s.Records, s.span()), cli.ByteRate(s.Bytes, s.span()))
+		} else {
+			fmt.Fprintf(w, "  rate      %s\n", cli.Rate(s.Records, s.span()))
+		}
 	}
-	fmt.Fprintf(w, "  lost      %s\n", lost(&s.counts))
+	if s.Verdict != fastVerdict {
+		fmt.Fprintf(w, "  lost      %s\n", lost(&s.counts))
+	} else {
+		fmt.Fprintf(w, "  lost      %s\n", cli.Plural(s.LostRecords, "record"))
+	}
+	if s.Gaps > 0 {
+		fmt.Fprintf(w, "  missing   %s in %s\n", cli.Plural(s.Missing, "record"), cli.Plural(s.Gaps, "gap"))
+	}
 	fmt.Fprintf(w, "  files     %s, %s, %s\n", cli.Plural(len(s.Segments), "segment"), cli.Bytes(s.FileBytes), cli.Plural(s.Epochs, "epoch"))
 	if len(s.Streams) == 0 {
 		return

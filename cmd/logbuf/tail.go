@@ -153,6 +153,9 @@ func (t *tailing) lastMatches(ctx context.Context, dir string, from, next uint64
 	var found []uint64
 	for {
 		rec, err := a.reader.Next(ctx)
+		if _, ok := errors.AsType[*journal.GapError](err); ok {
+			continue // told when it is printed
+		}
 		switch {
 		case errors.Is(err, io.EOF) || err == nil && rec.Seq >= next:
 			return found, nil
