@@ -23,6 +23,7 @@ type Sim struct {
 	inodes  map[string]int // by clean path
 	log     []simOp
 	inSync  func(name string)
+	hooked  bool // inSync is being called
 	syncErr func(name string) error
 }
 
@@ -212,18 +213,15 @@ func (s *Sim) SyncDir(name string) error {
 // between calls the function that InSync has set.
 func (s *Sim) between(name string) {
 	s.mu.Lock()
-	f := s.inSync
-	s.inSync = nil
+	f, busy := s.inSync, s.hooked
+	s.hooked = true
 	s.mu.Unlock()
-	if f == nil {
-		return
+	if f != nil && !busy {
+		f(filepath.Base(name))
 	}
-	f(filepath.Base(name))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inSync == nil {
-		s.inSync = f
-	}
+	s.hooked = busy
 }
 
 // Lock is FS.Lock. A crash image holds no locks.
@@ -263,6 +261,18 @@ type simFile struct {
 	write bool
 }
 
+// path returns the name that the file has now, as messages and hooks are to know it; the last one it had when it was removed.
+func (f *simFile) path() string {
+	f.sim.mu.Lock()
+	defer f.sim.mu.Unlock()
+	for path, ino := range f.sim.inodes {
+		if ino == f.ino {
+			return path
+		}
+	}
+	return filepath.Clean(f.name)
+}
+
 // mayWrite returns the error of writing to a file that was opened for reading.
 func (f *simFile) mayWrite(op string) error {
 	if !f.write {
@@ -285,7 +295,7 @@ func (f *simFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
 	for _, b := range bufs {
 		data = append(data, b...)
 	}
-	err := f.sim.do(simOp{kind: OpWrite, path: f.name, ino: f.ino, off: off, data: data}, func() error {
+	err := f.sim.do(simOp{kind: OpWrite, path: f.path(), ino: f.ino, off: off, data: data}, func() error {
 		_, err := f.memFile.WriteAt(data, off)
 		return err
 	})
@@ -299,7 +309,7 @@ func (f *simFile) Truncate(size int64) error {
 	if err := f.mayWrite("truncate"); err != nil {
 		return err
 	}
-	return f.sim.do(simOp{kind: OpTruncate, path: f.name, ino: f.ino, off: size}, func() error { return f.memFile.Truncate(size) })
+	return f.sim.do(simOp{kind: OpTruncate, path: f.path(), ino: f.ino, off: size}, func() error { return f.memFile.Truncate(size) })
 }
 
 func (f *simFile) Sync() error     { return f.sync() }
@@ -309,18 +319,18 @@ func (f *simFile) sync() error {
 	if err := f.memFile.Sync(); err != nil {
 		return err
 	}
-	s := f.sim
+	s, path := f.sim, f.path()
 	s.mu.Lock()
 	n, ask := len(s.log), s.syncErr
 	s.mu.Unlock()
 	var err error
 	if ask != nil {
-		err = ask(filepath.Base(f.name))
+		err = ask(filepath.Base(path))
 	}
-	s.between(f.name)
+	s.between(path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log = append(s.log, simOp{kind: OpSync, path: f.name, ino: f.ino, n: n, fail: err != nil})
+	s.log = append(s.log, simOp{kind: OpSync, path: path, ino: f.ino, n: n, fail: err != nil})
 	if err != nil {
 		return memError("fsync", f.name, err)
 	}

@@ -129,6 +129,16 @@ func TestSimSyncCoversWhatWasThere(t *testing.T) {
 	r.is("written during the sync", CrashDrop, 0, files{"a": "1"})
 	r.is("written during the sync", CrashKeep, 0, files{"a": "12", "b": ""})
 	r.sim.InSync(nil)
+	names := ""
+	r.sim.InSync(func(name string) { names += name + " " })
+	r.ok(r.sim.Rename("d/b", "d/c"))
+	r.ok(r.f["b"].Sync())
+	r.ok(r.sim.Rename("d/c", "d/b"))
+	r.ok(r.f["b"].Sync())
+	if names != "c b " {
+		t.Errorf("synced %q", names)
+	}
+	r.sim.InSync(nil)
 	r.ok(r.f["a"].Sync())
 	r.ok(r.sim.SyncDir("d"))
 	r.is("synced again", CrashDrop, 0, files{"a": "12", "b": ""})
