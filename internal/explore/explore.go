@@ -65,8 +65,8 @@ func Run(opts Options, make func() Program) Result {
 	var res Result
 	var path []choice
 	for res.Runs < opts.MaxRuns {
-		x := &run{opts: opts, path: path}
-		if !res.add(x, make) {
+		x := res.add(func() *run { return &run{opts: opts, path: path} }, make)
+		if res.Err != nil {
 			return res
 		}
 		path = x.path
@@ -82,28 +82,40 @@ func Run(opts Options, make func() Program) Result {
 	// sampled, with the preemptions anywhere.
 	length := res.Steps / res.Runs
 	for ; res.Samples < opts.Samples; res.Samples++ {
-		rnd := rand.New(rand.NewPCG(uint64(res.Samples), 0))
-		x := &run{opts: opts, rnd: rnd}
-		for range opts.Preemptions {
-			x.breaks = append(x.breaks, rnd.IntN(length))
-		}
-		slices.Sort(x.breaks)
-		if !res.add(x, make) {
+		res.add(func() *run {
+			rnd := rand.New(rand.NewPCG(uint64(res.Samples), 0))
+			x := &run{opts: opts, rnd: rnd}
+			for range opts.Preemptions {
+				x.breaks = append(x.breaks, rnd.IntN(length))
+			}
+			slices.Sort(x.breaks)
+			return x
+		}, make)
+		if res.Err != nil {
 			return res
 		}
 	}
 	return res
 }
 
-// add executes x and reports whether it went well.
-func (r *Result) add(x *run, make func() Program) bool {
+// add executes a run. One that fails is done again for its trace, which costs
+// several times as much as the run.
+func (r *Result) add(next func() *run, make func() Program) *run {
+	x := next()
 	err := x.execute(make)
 	r.Runs++
 	r.Steps += x.steps
-	if err != nil {
-		r.Err, r.Trace = err, x.trace.String()
+	if err == nil {
+		return x
 	}
-	return err == nil
+	again := next()
+	again.tracing = true
+	r.Err, r.Trace = err, ""
+	if err2 := again.execute(make); err2 == nil || err2.Error() != err.Error() {
+		r.Trace = fmt.Sprintf("the same decisions have another outcome now (%v): the program is not deterministic\n", err2)
+	}
+	r.Trace += again.trace.String()
+	return x
 }
 
 // choice is one decision: options are thread numbers, or for a flush the
@@ -111,6 +123,7 @@ func (r *Result) add(x *run, make func() Program) bool {
 type choice struct {
 	options []int
 	taken   int
+	step    int // of the run
 }
 
 // next moves to the following option, and reports whether there is none.
@@ -150,7 +163,10 @@ type run struct {
 	depth       int
 	preemptions int
 	steps       int
+	tracing     bool
 	trace       strings.Builder
+
+	runnable, flushes, options []int // of choose and order, used again
 
 	rnd    *rand.Rand // nil: the decisions are those of path
 	breaks []int      // steps at which rnd interrupts the thread that runs
@@ -184,6 +200,9 @@ func (x *run) execute(make func() Program) (err error) {
 		}
 	}
 	step.Explorer = nil
+	if x.depth < len(x.path) {
+		return fmt.Errorf("the end after %d steps, where there was step %d in the run before: the program is not deterministic", x.steps, x.path[x.depth].step)
+	}
 	return program.Check()
 }
 
@@ -208,7 +227,7 @@ func (x *run) start(i int, body func()) {
 // choose decides what happens next: a thread's access, or a flush.
 func (x *run) choose() (what int, done bool, err error) {
 	n := len(x.threads)
-	var runnable, flushes []int
+	runnable, flushes := x.runnable[:0], x.flushes[:0]
 	all := true
 	for i, t := range x.threads {
 		if len(t.buffer) > 0 {
@@ -222,6 +241,7 @@ func (x *run) choose() (what int, done bool, err error) {
 			runnable = append(runnable, i)
 		}
 	}
+	x.runnable, x.flushes = runnable, flushes
 	if all && len(flushes) == 0 {
 		return 0, true, nil
 	}
@@ -242,43 +262,49 @@ func (x *run) choose() (what int, done bool, err error) {
 }
 
 // decide takes one of the options: the next one in order, or one at random.
+// Where there is but one, nothing is decided.
 func (x *run) decide(options []int) (int, error) {
+	if len(options) == 1 {
+		return options[0], nil
+	}
 	if x.rnd != nil {
 		if options[0] != x.current {
 			return options[x.rnd.IntN(len(options))], nil
 		}
-		if len(options) == 1 || len(x.breaks) == 0 || x.steps < x.breaks[0] {
+		if len(x.breaks) == 0 || x.steps < x.breaks[0] {
 			return x.current, nil
 		}
 		x.breaks = x.breaks[1:]
 		return options[1+x.rnd.IntN(len(options)-1)], nil
 	}
 	if x.depth == len(x.path) {
-		x.path = append(x.path, choice{options: options})
+		x.path = append(x.path, choice{options: slices.Clone(options), step: x.steps})
 	}
 	c := x.path[x.depth]
 	x.depth++
-	if !slices.Equal(c.options, options) {
-		return 0, fmt.Errorf("step %d: threads %v can go on where %v could in the run before: the program is not deterministic", x.steps, options, c.options)
+	if c.step != x.steps || !slices.Equal(c.options, options) {
+		return 0, fmt.Errorf("threads %v can go on at step %d where %v could at step %d in the run before: the program is not deterministic", options, x.steps, c.options, c.step)
 	}
 	return c.options[c.taken], nil
 }
 
-// order lists the options, going on with the current thread first. Without
+// order lists the options, for now: going on with the current thread first. Without
 // preemptions left, nothing else may interrupt it.
 func (x *run) order(runnable, flushes []int) []int {
 	if slices.Contains(runnable, x.current) {
-		options := []int{x.current}
+		x.options = append(x.options[:0], x.current)
 		if x.preemptions < x.opts.Preemptions {
-			for _, i := range append(runnable, flushes...) {
+			for _, i := range runnable {
 				if i != x.current {
-					options = append(options, i)
+					x.options = append(x.options, i)
 				}
 			}
+			x.options = append(x.options, flushes...)
 		}
-		return options
+		return x.options
 	}
-	return append(runnable, flushes...)
+	x.options = append(append(x.options[:0], runnable...), flushes...)
+	return x.options
 }
 
 // advance lets thread i make its pending access and run up to the next one, or
@@ -286,13 +312,17 @@ func (x *run) order(runnable, flushes []int) []int {
 func (x *run) advance(i int) error {
 	if n := len(x.threads); i >= n {
 		t := x.threads[i-n]
-		fmt.Fprintf(&x.trace, "%d flush %s\n", i-n, t.buffer[0].what)
+		if x.tracing {
+			fmt.Fprintf(&x.trace, "%d flush %s\n", i-n, t.buffer[0].what)
+		}
 		x.flush(t)
 		return nil
 	}
 	t := x.threads[i]
 	x.current = i
-	fmt.Fprintf(&x.trace, "%d %s\n", i, t.pending)
+	if x.tracing {
+		fmt.Fprintf(&x.trace, "%d %s\n", i, t.pending)
+	}
 	if t.fence {
 		for len(t.buffer) > 0 {
 			x.flush(t)
@@ -386,6 +416,9 @@ func (x *run) Block(what string, ready func() bool) {
 	t.ready = ready
 	x.pause(t, what, true)
 }
+
+// Tracing implements step.Scheduler.
+func (x *run) Tracing() bool { return x.tracing }
 
 // Weak implements step.Scheduler.
 func (x *run) Weak() bool { return x.opts.Weak }

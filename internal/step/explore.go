@@ -30,9 +30,25 @@ type Scheduler interface {
 	Yield()
 	// Block waits until ready returns true.
 	Block(what string, ready func() bool)
+	// Tracing reports whether what is announced is kept.
+	Tracing() bool
 	// Weak reports whether atomic stores are to be plain stores, to see what
 	// breaks.
 	Weak() bool
+}
+
+// describe is Sprintf of two words at most, where somebody reads it: most runs
+// are not, and it would take most of their time.
+func describe(e Scheduler, format string, words ...uint64) string {
+	if !e.Tracing() {
+		return format
+	}
+	switch len(words) {
+	case 1:
+		return fmt.Sprintf(format, words[0])
+	default:
+		return fmt.Sprintf(format, words[0], words[1])
+	}
 }
 
 // Explorer is the scheduler, or nil outside of an exploration. Set it between
@@ -56,11 +72,11 @@ func (x *Uint64) Store(v uint64) {
 	if e := Explorer; e != nil {
 		if e.Weak() {
 			e.Access("weak store", unsafe.Pointer(x), false)
-			if e.Buffer(fmt.Sprintf("store %#x", v), unsafe.Pointer(x), v, func() { x.v.Store(v) }) {
+			if e.Buffer(describe(e, "store %#x", v), unsafe.Pointer(x), v, func() { x.v.Store(v) }) {
 				return
 			}
 		} else {
-			e.Access(fmt.Sprintf("store %#x", v), unsafe.Pointer(x), true)
+			e.Access(describe(e, "store %#x", v), unsafe.Pointer(x), true)
 		}
 		if x.v.Load() != v {
 			e.Wrote() // what was there already is no news to those who wait
@@ -71,7 +87,7 @@ func (x *Uint64) Store(v uint64) {
 
 func (x *Uint64) CompareAndSwap(old, v uint64) bool {
 	if e := Explorer; e != nil {
-		e.Access(fmt.Sprintf("cas %#x→%#x", old, v), unsafe.Pointer(x), true)
+		e.Access(describe(e, "cas %#x→%#x", old, v), unsafe.Pointer(x), true)
 		if x.v.Load() == old {
 			e.Wrote()
 		}
@@ -159,7 +175,7 @@ func bit(b bool) uint64 {
 // Store64 is a plain store.
 func Store64(p *uint64, v uint64) {
 	if e := Explorer; e != nil {
-		e.Access(fmt.Sprintf("plain store %#x", v), unsafe.Pointer(p), false)
+		e.Access(describe(e, "plain store %#x", v), unsafe.Pointer(p), false)
 		if e.Buffer("plain store", unsafe.Pointer(p), v, func() { *p = v }) {
 			return
 		}
@@ -170,7 +186,7 @@ func Store64(p *uint64, v uint64) {
 // Copy is copy. Readers of the bytes see all of it or nothing.
 func Copy(dst, src []byte) {
 	if e := Explorer; e != nil && len(src) > 0 {
-		e.Access(fmt.Sprintf("copy %d bytes", len(src)), unsafe.Pointer(unsafe.SliceData(dst)), false)
+		e.Access(describe(e, "copy %d bytes", uint64(len(src))), unsafe.Pointer(unsafe.SliceData(dst)), false)
 		kept := append([]byte(nil), src...)
 		if e.Buffer("copy", nil, 0, func() { copy(dst, kept) }) {
 			return
@@ -182,7 +198,7 @@ func Copy(dst, src []byte) {
 // Clear is clear.
 func Clear(b []byte) {
 	if e := Explorer; e != nil && len(b) > 0 {
-		e.Access(fmt.Sprintf("clear %d bytes", len(b)), unsafe.Pointer(unsafe.SliceData(b)), false)
+		e.Access(describe(e, "clear %d bytes", uint64(len(b))), unsafe.Pointer(unsafe.SliceData(b)), false)
 		if e.Buffer("clear", nil, 0, func() { clear(b) }) {
 			return
 		}
