@@ -37,6 +37,24 @@
 // leaves behind: Open copies them to a .torn file, cuts them off and goes on in a new segment. Damage to synced bytes that no later byte
 // speaks of cannot be told from a torn tail; docs/JOURNAL.md says how small that window is.
 //
+// # Reading
+//
+// [OpenReader] finds a sequence, a time or the end without walking the archive: with n segments it reads at most log₂ n headers, then the index
+// of one segment, or, where that has none, a piece around log₂ of its size many places, and then at most 1 MiB of headers. Damaged or missing
+// indexes cost time and change nothing. Clocks step back; therefore every block has the latest time of its segment so far, and every segment
+// the latest of all before it. A reader from a time begins with the first record of that time or later, exactly.
+//
+// What [Reader.Next] returns besides records:
+//
+//	io.EOF            the end, when not following; Torn says whether it is torn
+//	*CorruptionError  damage, with exactly the records that are lost; final. FromSeq LastSeq+1 reads on; so does Salvage
+//	*GapError         told once, goes on: records a power cut took that nobody was promised, that were trimmed before the reader came to them,
+//	                  or that a salvage has declared lost. With Salvage, damage too
+//	*ReissueError     told once, goes on: a new writer begins below what was given from un-durable data; never with Durable
+//
+// A follower polls: after a pause of 1 ms, growing to 50 ms. It delivers what HEAD covers, goes over rotation, over the writer's death and
+// restart, and over segments being trimmed or compressed under it.
+//
 // # Files
 //
 //	00000000000000001000-0000002a.lbj        segment: first sequence, epoch (number of the open)
