@@ -23,6 +23,9 @@
 // can cause is the wake-up of a parked receiver, at most once each time the
 // receiver parks; with the Backoff and Spin strategies there is none.
 //
+// Stats of a sender counts its own lane, or its own ring; of a clone of a
+// SharedSender, what that clone has sent.
+//
 // # Closing
 //
 // When the last sender is closed, the receiver gets everything that was
