@@ -90,6 +90,12 @@ var golden = []struct {
 	{"takeover", makeTakeover},
 	{"salvaged", makeSalvaged},
 	{"compressed", makeCompressed},
+	{"compressed-lengthened", func(m *maker) {
+		makeCompressed(m)
+		m.remove(filepath.Base(m.path(-1)))
+		mustWrite(m.t, m.mem, m.path(-1), append(m.segment(-1), "behind the footer"...))
+		m.remove(headName)
+	}},
 	{"compressed-corrupt", func(m *maker) { makeCompressed(m); m.flip(0, m.block(0, 2)+80) }},
 }
 

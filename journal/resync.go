@@ -94,7 +94,7 @@ func (r *Reader) damage(t tail) error {
 		case v.sealed:
 			next = v.trailer.nextSeq
 		}
-		if !finished {
+		if !finished && !w.hdr.rewritten() {
 			end = max(end, offsetOf(t.promised, w.hdr.basePos))
 		}
 		w.off, w.nextSeq, w.chained, w.lastFlag = max(end, w.off), max(next, w.nextSeq), false, 0
@@ -103,6 +103,9 @@ func (r *Reader) damage(t tail) error {
 	if !r.opts.Salvage {
 		w.restore(&start)
 		return gap.corruption()
+	}
+	if !found && w.off == start.off && w.nextSeq == start.nextSeq {
+		return r.rest() // the gap has been told, and nothing is behind it
 	}
 	return &GapError{Gap: gap}
 }

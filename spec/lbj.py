@@ -185,7 +185,7 @@ class Archive:
         """7.1: how a segment continues the one before."""
         h, p = s.h, self.prev
         if h.pred_flags & GAP or i == 0 and self.trim[1] >= h.number > 1:
-            gone = [h.pred_seq if h.pred_flags & GAP else 0, h.base - 1]
+            gone = [0 if i == 0 else h.pred_seq, h.base - 1]
             self.missing, self.ordinals = self.missing + [gone] * (gone[0] <= gone[1]), {}
         if i == 0 and h.pred_flags & FIRST and (h.number != 1 or h.pred_seq != 0):
             self.say("corrupt", s, "segment says that it is the first", 0, h.base - 1)
