@@ -61,10 +61,13 @@
 //	00000000000000001000-0000002a.lbj.torn   what was cut from it
 //	next.tmp                                 the next segment, prepared off the write path
 //	HEAD                                     how far the writer is: 64 bytes, for followers
+//	TRIM                                     where the archive begins since old segments were removed
+//	cursors/NAME                             how far a named reader is, see [Cursor]
 //	LOCK                                     held by the writer
 //
 // A segment has all stream definitions at its start and can be read alone. HEAD and LOCK are not needed: a copy of the segments of an
-// archive at rest is an archive. Old segments may be deleted, oldest first. Files are made with mode 0600, directories with 0700.
+// archive at rest is an archive. [Options].Retention and [Trim] remove old segments,
+// [Options].Compress and [Compact] compress them, [Backup] copies an archive that is being written. Files are made with mode 0600, directories with 0700.
 //
 // docs/JOURNAL.md in the repository specifies the format to the byte.
 package journal

@@ -352,6 +352,14 @@ func TestRetentionWaitsForTheSync(t *testing.T) {
 	if n := len(segmentNames(t, mem)); n != 2 {
 		t.Errorf("%d segments, the first is not sealed yet", n)
 	}
+	if !w.sealOld(w.sync.sealing, w.sync.sealingAt) {
+		t.Fatal(w.failure())
+	}
+	w.askKeeper()
+	w.stepKeep()
+	if n := len(segmentNames(t, mem)); n != 2 {
+		t.Errorf("%d segments, the second is not synced yet", n)
+	}
 	w.stepSync()
 	w.stepKeep()
 	if n := len(segmentNames(t, mem)); n != 1 {
