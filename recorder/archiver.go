@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -22,12 +21,17 @@ const (
 type archiver struct {
 	rec     *Recorder
 	journal archive
-	staged  []byte        // copies of batches, where one is needed
-	losses  []loss        // taken from a lane, being written
-	alarm   time.Duration // a lane needs a look this soon, though nobody will wake the archiver for it; 0: none does
+	staged  []byte // copies of batches, where one is needed
+	losses  []loss // taken from a lane, being written
+	// The journal's limit for a block: what is appended in one call is written
+	// whole or not at all, and so can be tried again.
+	maxBlock int
+	alarm    time.Duration // a lane needs a look this soon, though nobody will wake the archiver for it; 0: none does
 }
 
-func newArchiver(r *Recorder) *archiver { return &archiver{rec: r, journal: r.journal} }
+func newArchiver(r *Recorder) *archiver {
+	return &archiver{rec: r, journal: r.journal, maxBlock: r.maxBlock()}
+}
 
 func (a *archiver) run() {
 	r, idle := a.rec, 0
@@ -266,30 +270,22 @@ func (a *archiver) writeLate() {
 
 // writeRecords hands frames to the journal: records of the lane, with losses
 // among them. If that fails, the records that the journal did not take are
-// lost.
+// lost; they are booked where the journal may still take a loss record.
 func (a *archiver) writeRecords(l *lane, frames []byte, records, losses int) (ok bool) {
 	before := a.journal.NextSeq()
-	if a.write(frames, records+losses) {
+	rest := a.write(frames, records+losses)
+	if len(rest) == 0 {
 		return true
 	}
 	next := a.journal.NextSeq()
 	taken := min(int(next-before), records)
-	part, rest := splitPayload(frames, taken)
+	part, bytes := splitPayload(frames, taken)
 	if taken > 0 {
 		l.archived(taken, part, next)
 	}
-	l.giveUp(records-taken, rest)
-	return false
-}
-
-// write hands frames to the journal. If that fails, the recorder stops for
-// good.
-func (a *archiver) write(frames []byte, n int) (ok bool) {
-	a.rec.writing.Store(time.Now().UnixNano())
-	_, err := a.journal.AppendFrames(frames, n)
-	a.rec.writing.Store(0)
-	if err != nil {
-		a.rec.fail(fmt.Errorf("recorder: the archive takes no more records: %w", err))
+	l.giveUp(records-taken, bytes)
+	if a.rec.failure.Load() == nil {
+		a.rebook(l, rest)
 	}
-	return err == nil
+	return false
 }

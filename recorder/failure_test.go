@@ -36,7 +36,14 @@ func TestWriteFailure(t *testing.T) {
 			t.Run(policy.String(), func(t *testing.T) {
 				bothKinds(t, func(t *testing.T, shared bool) {
 					synctest.Test(t, func(t *testing.T) {
-						f := failing(2, taken)
+						f, written := failing(2, taken), make(chan struct{})
+						fail := f.before
+						f.before = func(n int, frames []byte) (int, error) {
+							if n >= 2 {
+								<-written
+							}
+							return fail(n, frames)
+						}
 						r := startFake(t, f, &Options{LaneSize: 1024})
 						p := mustProducer(t, r, "a", &ProducerOptions{Overload: policy, Shared: shared})
 						for range 2 {
@@ -58,6 +65,7 @@ func TestWriteFailure(t *testing.T) {
 						if shared {
 							open.Abort()
 						}
+						close(written)
 						synctest.Wait()
 						checkStopped(t, r, p, 12, 2+taken)
 						if err := r.Close(t.Context()); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), `stream "a"`) {

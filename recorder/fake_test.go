@@ -45,7 +45,7 @@ func (f *fakeArchive) DefineStream(name string) (uint16, error) {
 	return uint16(len(f.streams)), nil
 }
 
-// StreamOrdinal counts the stream's records, and has no losses from before.
+// StreamOrdinal counts the stream's records and losses.
 func (f *fakeArchive) StreamOrdinal(id uint16) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -53,6 +53,9 @@ func (f *fakeArchive) StreamOrdinal(id uint16) uint64 {
 	for _, rec := range f.records {
 		if rec.Stream == id && rec.Kind < journal.KindStream {
 			n++
+		}
+		if l, err := journal.ParseLoss(rec.Payload); rec.Stream == id && rec.Kind == journal.KindLoss && err == nil {
+			n += l.Records
 		}
 	}
 	return n

@@ -34,7 +34,7 @@ func (a *archiver) finish() {
 // finishLane writes what was read of a lane, batch by batch, as long as there
 // is time and the journal works; then the losses.
 func (a *archiver) finishLane(l *lane) {
-	r, written := a.rec, true
+	r, written := a.rec, !l.gaveUp
 	for i, span := range l.frozen {
 		if r.failure.Load() != nil || r.abort.Load() != nil {
 			a.giveUpSpans(l, l.frozen[i:])

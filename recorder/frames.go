@@ -51,6 +51,24 @@ func splitPayload(frames []byte, n int) (first, rest uint64) {
 	return first, rest
 }
 
+// firstBlock is the longest run of whole frames at the beginning that is not
+// above limit bytes, the first one at least, and how many of them are not
+// skips.
+func firstBlock(frames []byte, limit int) (block []byte, n int) {
+	at := 0
+	for at < len(frames) {
+		stride := frameStride(frames[at:])
+		if at > 0 && at+stride > limit {
+			break
+		}
+		if !frameIsSkip(frames[at:]) {
+			n++
+		}
+		at += stride
+	}
+	return frames[:at], n
+}
+
 // frameTimes is the earliest and the latest time of the producers' records in
 // frames, of which there is at least one.
 func frameTimes(frames []byte) (from, to int64) {

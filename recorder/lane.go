@@ -42,6 +42,7 @@ type lane struct {
 	seenBytes uint64       // of out.Stats().Bytes, already counted
 	idleSince time.Time    // when a loss was first seen in the idle lane; zero: none
 	frozen    []queue.Span // read, not yet written, once the lanes are frozen
+	gaveUp    bool         // records that were read will never be in the journal
 	stallAt   uint64       // position of the open claim that was met last
 	stallFull uint64       // of out.Stats().Full, when it was met
 
@@ -131,6 +132,7 @@ func (l *lane) archived(records int, bytes, endSeq uint64) {
 
 // giveUp counts committed records that will never be in the journal.
 func (l *lane) giveUp(records int, bytes uint64) {
+	l.gaveUp = true
 	for _, t := range [...]*tally{&l.count, &l.stream.count} {
 		t.lost.Add(uint64(records))
 		t.lostBytes.Add(bytes)
