@@ -85,7 +85,13 @@
 // returns nil only then. Between the two a crash of the process takes what is in
 // the lanes; what a power cut takes besides is journal.Options.Sync's.
 //
-// When a write or sync fails the recorder stops for good. Producers get the
+// A full disk stops nobody for good. The archiver tries again, at least ten
+// times a second, the lanes fill meanwhile, and the policies of their producers
+// decide; Stats.Journal.FullSince says since when. When there is space again
+// everything goes on, and the archive says what was lost. Close does not wait
+// for space: it makes one attempt, and names what is not written.
+//
+// When a write or sync fails otherwise the recorder stops for good. Producers get the
 // error from then on, waiting calls return it, what was in the lanes is counted
 // as lost, and Close names it, stream by stream. The error is
 // a *NotWrittenError where records that were committed are missing.

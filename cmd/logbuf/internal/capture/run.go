@@ -122,8 +122,8 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop f
 			if s.Stats.Err != nil {
 				cancel(errRecorder)
 			}
-			tell.see(&s.Stats.Journal)
 			r.cfg.Watch(s)
+			tell.see(&s.Stats.Journal)
 		}
 	}()
 	return func() {
