@@ -158,8 +158,9 @@ func (d *demo) record(ctx context.Context, cmd *cobra.Command, again <-chan stru
 		return nil, nil, err
 	}
 	cfg.Force = again
-	end := time.AfterFunc(time.Duration(d.duration), srv.Finish)
-	defer end.Stop()
+	recorded := make(chan struct{})
+	defer close(recorded)
+	go d.finish(srv, recorded)
 	defer context.AfterFunc(ctx, srv.Finish)()
 
 	// Not ctx: Ctrl-C stops the feed, and the recording ends with it.
@@ -172,6 +173,25 @@ func (d *demo) record(ctx context.Context, cmd *cobra.Command, again <-chan stru
 		return nil, nil, err
 	}
 	return rep, srv.Ledgers(), nil
+}
+
+// finish ends the feed when its time is up, or the recording is over. The time
+// begins when all symbols are connected.
+func (d *demo) finish(srv *feed.Server, recorded <-chan struct{}) {
+	defer srv.Finish()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for srv.Stats().Conns < len(demoSymbols) {
+		select {
+		case <-look.C:
+		case <-recorded:
+			return
+		}
+	}
+	select {
+	case <-time.After(time.Duration(d.duration)):
+	case <-recorded:
+	}
 }
 
 func demoConfig(dir, addr string) (*capture.Config, error) {
