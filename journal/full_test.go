@@ -238,3 +238,33 @@ func TestFullDiskCannotSeal(t *testing.T) {
 		t.Errorf("%+v", w.Stats())
 	}
 }
+
+// A directory without room for one more name: the rotation is undone, byte by byte, and the next append tries again.
+func TestFullDiskAtRename(t *testing.T) {
+	mem := vfs.NewMem()
+	fault := vfs.NewFault(mem)
+	w, err := openStepped(memDir, &Options{FS: fault, Sync: SyncNone, SegmentSize: minSegmentSize, MaxBlock: minMaxBlock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.stepPrepare()
+	fault.FailOp(rename, syscall.ENOSPC, 0, 3)
+	for range 3 {
+		_ = fillUp(t, w)
+		st := w.Stats()
+		fi, err := mem.Stat(filepath.Join(memDir, st.SegmentFile))
+		if err != nil || fi.Size() != st.SegmentSize {
+			t.Errorf("%d bytes in the file, %d of them are known; %v", fi.Size(), st.SegmentSize, err)
+		}
+		if rep, err := Verify(memDir, &VerifyOptions{FS: mem.Clone()}); err != nil || rep.Verdict != Clean || rep.NextSeq != st.NextSeq {
+			t.Errorf("%+v, %v", rep, err)
+		}
+	}
+	fill(t, w, 100, 10)
+	if st := w.Stats(); st.Segments != 2 || st.Full != nil {
+		t.Errorf("%+v", st)
+	}
+	n := w.NextSeq()
+	mustClose(t, w)
+	readAll(t, memDir, &ReaderOptions{FS: mem}, 0, n)
+}

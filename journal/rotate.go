@@ -278,6 +278,7 @@ func (w *Writer) takeNext(must bool) (*nextSegment, error) {
 			if !again {
 				return nil, err
 			}
+			continue // much may have changed meanwhile
 		case s.nextErr != nil:
 			s.nextErr = nil
 			w.askForNext() // once more
