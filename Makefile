@@ -63,7 +63,7 @@ explore: ## runs the shipped rings and channels in every order up to a bound, tw
 	$(EXPLORE) ./internal/explore
 	$(EXPLORE) -run Explore ./queue ./channel
 
-explore-long: ## the same with one preemption more, as far as a bound on the runs, and samples of the rest; 15 minutes
+explore-long: ## the same with one preemption more, as far as a bound on the runs, and samples of the rest; six minutes of CPU
 	LOGBUF_EXPLORE=long $(EXPLORE) -run Explore -v ./queue ./channel
 
 mutants: ## one defect at a time in the rings, the parker, the channels: each must be caught; minutes
