@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -46,6 +47,55 @@ func TestGroupCommit(t *testing.T) {
 	}
 	fault.SetHook(nil)
 	mustClose(t, w)
+}
+
+// Exactly: while one sync is under way, however many append, all of them are made durable by the next one, and nobody is let go before it ends.
+func TestGroupCommitIsOneSync(t *testing.T) {
+	for _, waiters := range []int{1, 8, 64} {
+		fault := vfs.NewFault(vfs.NewMem())
+		w := mustOpen(t, memDir, &Options{Sync: SyncBatch, FS: fault})
+		for w.sync.preparing() {
+			time.Sleep(time.Millisecond) // it syncs, too
+		}
+		begun, gate := make(chan struct{}), make(chan struct{})
+		var syncs atomic.Int32
+		fault.InSync(func() {
+			syncs.Add(1)
+			begun <- struct{}{}
+			<-gate
+		})
+		fill(t, w, 1, 1)
+		<-begun // the first record's sync, which says nothing of what comes now
+		released := make(chan error, waiters)
+		for range waiters {
+			seq, err := w.Append(testRecord(w.NextSeq()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { released <- w.WaitDurable(t.Context(), seq) }()
+		}
+		gate <- struct{}{}
+		<-begun
+		select {
+		case err := <-released:
+			t.Fatalf("%d waiters: one was released by a sync that began before its record was written: %v", waiters, err)
+		default:
+		}
+		if d := w.DurableSeq(); d != 1 {
+			t.Errorf("durable below %d, want 1", d)
+		}
+		gate <- struct{}{}
+		for range waiters {
+			if err := <-released; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := syncs.Load(); n != 2 {
+			t.Errorf("%d waiters: %d syncs, want 2", waiters, n)
+		}
+		fault.InSync(nil)
+		mustClose(t, w)
+	}
 }
 
 func TestSyncNoneSyncsOnlyWhenAsked(t *testing.T) {

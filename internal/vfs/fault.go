@@ -54,6 +54,7 @@ type Fault struct {
 	counts map[OpKind]int
 	ops    []Op
 	record bool
+	inSync func()
 	open   map[*faultFile]bool
 }
 
@@ -73,6 +74,13 @@ func (f *Fault) SetHook(hook func(n int, op Op) Verdict) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.hook = hook
+}
+
+// InSync sets a function that every sync of a file calls before it begins its work; it may take as long as it likes.
+func (f *Fault) InSync(inSync func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inSync = inSync
 }
 
 // Slow makes every operation of the given kinds take d longer.
@@ -307,6 +315,12 @@ func (f *faultFile) SyncData() error { return f.sync(f.File.SyncData) }
 
 func (f *faultFile) sync(do func() error) error {
 	return f.fault.do(Op{Kind: OpSync}, f.name(), func() error {
+		f.fault.mu.Lock()
+		inSync := f.fault.inSync
+		f.fault.mu.Unlock()
+		if inSync != nil {
+			inSync()
+		}
 		err := do()
 		if err == nil {
 			f.fault.note(OpSynced, f.name())
