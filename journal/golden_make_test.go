@@ -96,6 +96,34 @@ var golden = []struct {
 		mustWrite(m.t, m.mem, m.path(-1), append(m.segment(-1), "behind the footer"...))
 		m.remove(headName)
 	}},
+	{"forged-chain", func(m *maker) { m.damageable(); m.forge(1, at(2, func(h *blockHeader) { h.prevHcrc++ }), nil) }},
+	{"forged-sequence", func(m *maker) {
+		m.damageable()
+		m.forge(2, func(n int, h *blockHeader) {
+			if n >= 2 {
+				h.baseSeq++
+			}
+		}, nil)
+	}},
+	{"forged-count", func(m *maker) { m.damageable(); m.forge(2, at(4, func(h *blockHeader) { h.count++ }), nil) }},
+	{"forged-time", func(m *maker) { m.damageable(); m.forge(1, at(1, func(h *blockHeader) { h.minTime-- }), nil) }},
+	{"forged-maximum", func(m *maker) { m.damageable(); m.forge(1, at(2, func(h *blockHeader) { h.maxTime = 5 }), nil) }},
+	{"forged-promise", func(m *maker) {
+		m.damageable()
+		m.forge(0, at(3, func(h *blockHeader) { h.durablePos = 1 << 40 }), nil)
+	}},
+	{"forged-totals", func(m *maker) { m.damageable(); m.forge(1, nil, func(s *segment) { s.lost++ }) }},
+	{"forged-index", func(m *maker) { m.damageable(); m.forge(1, nil, func(s *segment) { s.index[0].offset += 64 }) }},
+	{"forged-ordinals", func(m *maker) {
+		m.open(nil)
+		m.define("a")
+		m.fill(9)
+		m.w.ordinals[0] += 2
+		m.rotate()
+		m.fill(9)
+		m.close()
+	}},
+	{"copied-control", makeCopiedControl},
 	{"compressed-corrupt", func(m *maker) { makeCompressed(m); m.flip(0, m.block(0, 2)+80) }},
 }
 
@@ -241,6 +269,63 @@ func (m *maker) block(i, n int) int {
 		off += blockHeaderLen + int(le.Uint32(b[off+8:]))
 	}
 	return off
+}
+
+// at makes a change of block n for forge.
+func at(n int, change func(h *blockHeader)) func(int, *blockHeader) {
+	return func(i int, h *blockHeader) {
+		if i == n {
+			change(h)
+		}
+	}
+}
+
+// forge changes the block headers of a segment, and its footer, so that all checksums are right all the same.
+func (m *maker) forge(i int, change func(n int, h *blockHeader), foot func(s *segment)) {
+	m.t.Helper()
+	b := m.segment(i)
+	hdr, err := decodeSegmentHeader(b)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	w := &walker{}
+	w.seed = crcSeed(hdr.salt)
+	tr, bad := decodeTrailer(b[len(b)-trailerLen:], w.seed, int64(len(b)))
+	if bad != "" {
+		m.t.Fatal(bad)
+	}
+	s := newSegment(nil, "", hdr)
+	for n := 0; s.off < int64(tr.dataEnd); n++ {
+		h, bad := decodeBlockHeader(b[s.off:], s.seed, hdr.maxBlock)
+		if bad != "" {
+			m.t.Fatal(bad)
+		}
+		h.prevHcrc = s.lastHcrc
+		if change != nil {
+			change(n, &h)
+		}
+		h.encode(b[s.off:], s.seed)
+		info := newFrameInfo()
+		walkFrames(b[s.off+blockHeaderLen:s.off+h.size()], 0, int(h.stored), &info)
+		s.note(&h, &info)
+	}
+	if foot != nil {
+		foot(s)
+	}
+	mustWrite(m.t, m.mem, m.path(i), append(b[:tr.dataEnd:tr.dataEnd], s.footer(tr.flags)...))
+}
+
+// makeCopiedControl has a block without data records once more where the next one was.
+func makeCopiedControl(m *maker) {
+	m.open(nil)
+	m.fill(4)
+	m.append(Record{Kind: KindMark, Payload: AppendMark(nil, make([]byte, 200))}, Record{Kind: KindMark, Payload: AppendMark(nil, make([]byte, 200))})
+	m.fill(4)
+	m.close()
+	b := m.segment(0)
+	first, second := m.block(0, 2), m.block(0, 3)
+	copy(b[second:m.block(0, 4)], b[first:second])
+	mustWrite(m.t, m.mem, m.path(0), b)
 }
 
 // damageable is a closed archive of three segments.

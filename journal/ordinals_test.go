@@ -277,6 +277,60 @@ func TestOrdinalsWithoutTheLastTable(t *testing.T) {
 	}
 }
 
+// When the table of a segment that an open began is cut, and so is that of the next open's, the ordinals still go on, and Verify knows them.
+func TestOrdinalsWithoutSeveralTables(t *testing.T) {
+	mem := vfs.NewMem()
+	w := mustOpen(t, memDir, &Options{FS: mem})
+	for _, name := range []string{"a", "b"} {
+		if _, err := w.DefineStream(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(t, w, 30, 7)
+	want := slices.Clone(w.ordinals)
+	mustClose(t, w)
+	for range 3 {
+		w = mustOpen(t, memDir, &Options{FS: mem})
+		if !slices.Equal(w.ordinals, want) {
+			t.Fatalf("ordinals %v, want %v", w.ordinals, want)
+		}
+		crashed := mem.Clone()
+		mustClose(t, w)
+		mem = crashed
+		names := segmentNames(t, mem)
+		last := filepath.Join(memDir, names[len(names)-1])
+		mustWrite(t, mem, last, mustRead(t, mem, last)[:segmentHeaderLen+8])
+		mustRemove(t, mem, headName)
+	}
+	w = mustOpen(t, memDir, &Options{FS: mem})
+	fill(t, w, 3, 1)
+	mustClose(t, w)
+	if rep, err := Verify(memDir, &VerifyOptions{FS: mem}); err != nil || rep.Verdict != Clean {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	names := segmentNames(t, mem)
+	last := filepath.Join(memDir, names[len(names)-1])
+	page := mustRead(t, mem, last)
+	hdr, err := decodeSegmentHeader(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The same with an ordinal that is too low is found across the segments without a table.
+	b := page[segmentHeaderLen:]
+	b[blockHeaderLen+frameOverhead+8]--
+	h, bad := decodeBlockHeader(b, crcSeed(hdr.salt), hdr.maxBlock)
+	if bad != "" {
+		t.Fatal(bad)
+	}
+	h.payloadCRC = crcOf(b[blockHeaderLen:h.size()])
+	h.encode(b, crcSeed(hdr.salt))
+	mustWrite(t, mem, last, page)
+	rep, err := Verify(memDir, &VerifyOptions{FS: mem})
+	if err != nil || rep.Verdict != Corrupt || !strings.Contains(rep.Problems[len(rep.Problems)-1].Reason+rep.Problems[0].Reason, "next ordinal") {
+		t.Errorf("%+v, %v", rep, err)
+	}
+}
+
 func tableOrdinals(table map[uint16]uint64, o ordinals) ordinals {
 	for id, next := range table {
 		o[id-1] = next

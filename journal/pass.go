@@ -33,7 +33,6 @@ type pass struct {
 	damaged  bool     // totals cannot be compared with the footer any more
 	table    ordinals // of the stream table, nil when its end was not seen
 	unsure   bool     // records of streams that are not known are declared lost: ordinals are at least what was counted
-	recent   []uint32 // header checksums of the blocks since the last data record
 }
 
 func (p *pass) run() error {
@@ -158,11 +157,6 @@ func (p *pass) take(b *block) error {
 		p.table = slices.Clone(p.seg.ordinals)
 	}
 	p.seg.note(&b.blockHeader, &b.info)
-	if b.count > 0 {
-		p.recent = p.recent[:0]
-	} else if len(p.recent) < maxRecent {
-		p.recent = append(p.recent, b.hcrc)
-	}
 	if p.onBlock != nil {
 		if err := p.onBlock(b); err != nil {
 			return err
@@ -174,9 +168,6 @@ func (p *pass) take(b *block) error {
 	}
 	return nil
 }
-
-// maxRecent bounds recent.
-const maxRecent = 64
 
 // countFrames adds the records of a block to their streams.
 func (p *pass) countFrames(b *block) {
@@ -304,7 +295,7 @@ func (p *pass) search(bad string) (found bool, err error) {
 	w := p.w
 	from := w.off
 	err = searchBlocks(w, from, p.end, func(off int64, h *blockHeader) bool {
-		if h.baseSeq < w.nextSeq || off+h.size() > p.end || h.count == 0 && p.met(h) {
+		if h.baseSeq < w.nextSeq || off+h.size() > p.end || w.met(h) {
 			return true // a copy, in some record's payload or of a block
 		}
 		found = true
@@ -313,17 +304,6 @@ func (p *pass) search(bad string) (found bool, err error) {
 		return false
 	})
 	return found, err
-}
-
-// met reports whether a block without data records has been seen since the last one with some: then this is a copy of it. Of blocks with
-// data records the sequence says as much.
-func (p *pass) met(h *blockHeader) bool {
-	for _, c := range p.recent {
-		if c == h.hcrc {
-			return true
-		}
-	}
-	return false
 }
 
 // report adds a problem at the offsets [off, end) that costs the records from the walker's next one up to next.

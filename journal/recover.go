@@ -317,10 +317,24 @@ func (r *recovery) loadStreams() error {
 			return err
 		}
 		whole, err := r.collectStreams(f, hdr)
+		if err == nil && i < end-1 { // the segments behind this one do not say how far the streams are
+			err = r.countBefore(f, r.segs[i].name, hdr)
+		}
 		if err = errors.Join(err, f.Close()); err != nil || whole {
 			return err
 		}
 	}
+	return nil
+}
+
+// countBefore counts a segment's records by stream, for the segments behind it whose stream tables are cut, so that they have no records.
+func (r *recovery) countBefore(f vfs.File, name string, hdr segmentHeader) error {
+	seg, _, _, err := walkSegment(f, name, hdr, maxFileSize)
+	if err != nil {
+		return err
+	}
+	seg.ordinals.join(r.ordinals)
+	r.ordinals = seg.ordinals
 	return nil
 }
 

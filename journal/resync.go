@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
@@ -11,7 +12,7 @@ import (
 // stands where it stood. It reads each byte at most twice, whatever the file says: a block whose header is whole and whose frames are not is
 // skipped as a whole.
 func (w *walker) resync(end int64) (found bool, err error) {
-	from := w.off + blockAlign
+	from := w.off // the block here may be whole and not continue what is before it
 	var b block
 	if bad, err := w.header(end, &b); err != nil {
 		return false, err
@@ -19,6 +20,7 @@ func (w *walker) resync(end int64) (found bool, err error) {
 		from = w.off + b.size()
 	}
 	start := *w
+	start.recent = slices.Clone(w.recent)
 	for {
 		h, off, err := w.nextHeader(from, end, start.nextSeq)
 		if err != nil || off < 0 {
@@ -43,11 +45,11 @@ func (w *walker) resync(end int64) (found bool, err error) {
 }
 
 // nextHeader returns the first whole block header in [from, end) that begins with seq or later, and where it is; −1 when there is none.
-// Headers with lower sequences are copies in some record's payload.
+// Headers with lower sequences are copies in some record's payload, and blocks that were met already are copies, too.
 func (w *walker) nextHeader(from, end int64, seq uint64) (h blockHeader, off int64, err error) {
 	off = -1
 	err = searchBlocks(w, from, end, func(at int64, found *blockHeader) bool {
-		if found.baseSeq < seq {
+		if found.baseSeq < seq || w.met(found) {
 			return true
 		}
 		h, off = *found, at
@@ -63,9 +65,9 @@ func (w *walker) place(off int64, seq uint64) {
 
 // restore puts the walker back to where it stood, keeping its memory.
 func (w *walker) restore(at *walker) {
-	buf, bufOff, scan := w.buf, w.bufOff, w.scan
+	buf, bufOff, scan, raw := w.buf, w.bufOff, w.scan, w.raw
 	*w = *at
-	w.buf, w.bufOff, w.scan = buf, bufOff, scan
+	w.buf, w.bufOff, w.scan, w.raw = buf, bufOff, scan, raw
 }
 
 // damage handles bytes at the walker's place that were promised and are not there. It finds out exactly what is lost. Without Salvage that

@@ -56,6 +56,9 @@ func mergeRuns(runs []seqRun) []seqRun {
 		}
 		merged = append(merged, r)
 	}
+	if len(merged) == 1 && merged[0] == (seqRun{0, math.MaxUint64}) { // in a Gap that is the same as nothing
+		return nil
+	}
 	return merged
 }
 
@@ -169,9 +172,7 @@ func pyVerdict(t testing.TB, line []byte) pyOutcome {
 		if r[1] != nil {
 			run.Last = *r[1]
 		}
-		if run != (seqRun{0, math.MaxUint64}) { // in a Gap that is the same as nothing
-			runs = append(runs, run)
-		}
+		runs = append(runs, run)
 	}
 	v.Gone = mergeRuns(runs)
 	return pyOutcome{outcome: v.outcome, dir: v.Dir, problems: v.Problems}

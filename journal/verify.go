@@ -45,6 +45,7 @@ type part struct {
 	rep        *Report
 	table, end ordinals // in its stream table, and behind its last block; nil when they are not known
 	err        error
+	damaged    bool // not all blocks were read
 	unborn     bool // begun after Verify
 }
 
@@ -179,7 +180,7 @@ func (wk *verifyWorker) segment(i int) *part {
 	p.err = ps.run()
 	wk.buf, wk.raw, wk.totals = w.buf, w.raw, ps.totals
 	w.buf, w.raw, w.scan, w.file = nil, nil, nil, nil
-	p.w, p.table = w, ps.table
+	p.w, p.table, p.damaged = w, ps.table, ps.damaged || ps.unsure || w.lossy
 	if !ps.unsure {
 		p.end = ps.seg.ordinals
 	}
@@ -308,7 +309,12 @@ func (v *verifier) checkTable(p *part) {
 			break
 		}
 	}
-	v.ordinals = p.end
+	switch {
+	case p.table == nil && !p.damaged: // cut, so no records follow it
+		v.ordinals.join(p.end)
+	default:
+		v.ordinals = p.end
+	}
 }
 
 // finish makes the verdict.

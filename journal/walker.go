@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
@@ -19,14 +20,15 @@ type walker struct {
 	hdr  segmentHeader
 	seed uint32 // of hdr.salt
 
-	off      int64  // where the next block begins
-	prevHcrc uint32 // header checksum of the block before off
-	chained  bool   // prevHcrc is known: false at a place that a search has found
-	nextSeq  uint64 // sequence that the next block should begin with
-	maxTime  int64  // running maximum before off
-	lastFlag uint16 // flags of the block before off
-	free     bool   // blocks may stand at other offsets than they were written at
-	lossy    bool   // at the end: what was between it and the end that the successor states is lost, and that is known
+	off      int64    // where the next block begins
+	prevHcrc uint32   // header checksum of the block before off
+	chained  bool     // prevHcrc is known: false at a place that a search has found
+	nextSeq  uint64   // sequence that the next block should begin with
+	maxTime  int64    // running maximum before off
+	lastFlag uint16   // flags of the block before off
+	free     bool     // blocks may stand at other offsets than they were written at
+	recent   []uint32 // header checksums of the blocks since the last one with a data record, the last 64
+	lossy    bool     // at the end: what was between it and the end that the successor states is lost, and that is known
 
 	buf    []byte // bytes of the file from bufOff on
 	bufOff int64
@@ -47,7 +49,7 @@ func (w *walker) reset(f vfs.File, hdr segmentHeader) {
 	*w = walker{
 		file: f, hdr: hdr, seed: crcSeed(hdr.salt),
 		off: segmentHeaderLen, prevHcrc: hdr.crc, chained: true, nextSeq: hdr.baseSeq, maxTime: noMaxTime,
-		buf: w.buf[:0], scan: w.scan, raw: w.raw,
+		buf: w.buf[:0], scan: w.scan, raw: w.raw, recent: w.recent[:0],
 	}
 }
 
@@ -169,7 +171,20 @@ func (w *walker) pass(b *block) {
 	w.nextSeq = b.nextSeq()
 	w.maxTime = b.maxTime
 	w.lastFlag = b.flags
+	switch {
+	case b.count > 0:
+		w.recent = w.recent[:0]
+	case len(w.recent) < maxRecent:
+		w.recent = append(w.recent, b.hcrc)
+	}
 }
+
+// maxRecent bounds recent.
+const maxRecent = 64
+
+// met reports whether a block without data records has been seen since the last one with some: then this is a copy of it. Of blocks with
+// data records the sequence says as much.
+func (w *walker) met(h *blockHeader) bool { return h.count == 0 && slices.Contains(w.recent, h.hcrc) }
 
 // checkFrames checks the frames, whose checksum is right, against the header.
 func (b *block) checkFrames() string {

@@ -204,7 +204,7 @@ class Archive:
         """7.2: True when the archive ends in the segment."""
         n, size, damaged = later[0] if later else None, len(s.data), False
         follows = n and not n.bad and (n.h.uuid, n.h.number) == (s.h.uuid, s.h.number + 1)
-        poisoned, stated = follows and n.h.pred_flags & POISONED, n.h.pred_pos - s.h.pos if follows else 0
+        poisoned, stated = follows and not s.h.features and n.h.pred_flags & POISONED, n.h.pred_pos - s.h.pos if follows else 0
         t = None if poisoned else s.trailer
         stated = t.end if t else stated if 4096 <= stated <= size else size + 1
         end = min(stated, size)
