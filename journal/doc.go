@@ -27,7 +27,9 @@
 //	SyncNone       nothing that Append returned for    everything since the last Sync, WaitDurable or rotation
 //
 // Under none of them does it take what WaitDurable has confirmed. A sync that failed is never tried again on the same file: the system may
-// have dropped the data and call it clean. The error stays, every call returns it, and it names the sequences in doubt.
+// have dropped the data and call it clean. The error stays, every call returns it, and it names the sequences in doubt; with
+// [Options].Retain there is none, because a new segment takes over and is given again what was in doubt. A full disk breaks nothing: the call
+// returns an error, see [WriteError], and the next one tries again. docs/JOURNAL.md has a table of what each caller is told.
 //
 // # Where an archive ends
 //
@@ -64,6 +66,8 @@
 //	TRIM                                     where the archive begins since old segments were removed
 //	cursors/NAME                             how far a named reader is, see [Cursor]
 //	LOCK                                     held by the writer
+//	FAILOVER                                 other directories with segments of the archive, see [Options].Failover
+//	reserve                                  disk space for when the disk is full, see [Options].Reserve
 //
 // A segment has all stream definitions at its start and can be read alone. HEAD and LOCK are not needed: a copy of the segments of an
 // archive at rest is an archive. [Options].Retention and [Trim] remove old segments,

@@ -75,11 +75,10 @@ func TestGroupCommitIsOneSync(t *testing.T) {
 			go func() { released <- w.WaitDurable(t.Context(), seq) }()
 		}
 		gate <- struct{}{}
-		<-begun
 		select {
 		case err := <-released:
 			t.Fatalf("%d waiters: one was released by a sync that began before its record was written: %v", waiters, err)
-		default:
+		case <-begun:
 		}
 		if d := w.DurableSeq(); d != 1 {
 			t.Errorf("durable below %d, want 1", d)
