@@ -114,6 +114,14 @@ var golden = []struct {
 	}},
 	{"forged-totals", func(m *maker) { m.damageable(); m.forge(1, nil, func(s *segment) { s.lost++ }) }},
 	{"forged-index", func(m *maker) { m.damageable(); m.forge(1, nil, func(s *segment) { s.index[0].offset += 64 }) }},
+	{"forged-index-checksum", func(m *maker) {
+		m.damageable()
+		b := m.segment(2)
+		hdr, _ := decodeSegmentHeader(b)
+		tr, _ := decodeTrailer(b[len(b)-trailerLen:], crcSeed(hdr.salt), int64(len(b)))
+		tr.indexCRC++
+		mustWrite(m.t, m.mem, m.path(2), tr.append(b[:len(b)-trailerLen], crcSeed(hdr.salt)))
+	}},
 	{"forged-ordinals", func(m *maker) {
 		m.open(nil)
 		m.define("a")

@@ -181,6 +181,14 @@ func pyVerdict(t testing.TB, line []byte) pyOutcome {
 // sameOutcome compares what two readers say.
 func sameOutcome(t testing.TB, what string, got, want outcome) bool {
 	t.Helper()
+	got.Content = slices.Clone(got.Content)
+	for i, w := range want.Content[:min(len(got.Content), len(want.Content))] {
+		// The Go reader knows the streams of a block from its beginning on. In one without data records, where alone definitions are, it may
+		// so name a stream that is defined further on.
+		if g := &got.Content[i]; g.Kind >= firstControl && (g.Name == "" || w.Name == "") {
+			g.Name = w.Name
+		}
+	}
 	if reflect.DeepEqual(got, want) {
 		return true
 	}
