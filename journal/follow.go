@@ -181,8 +181,8 @@ func (r *Reader) adopt(segs []segmentFile) {
 	cur := r.segs[r.i]
 	for j, s := range segs {
 		if s.epoch > cur.epoch && s.baseSeq < cur.baseSeq {
-			r.segs, r.i = append([]segmentFile{cur}, segs[j:]...), 0
-			r.segs = slices.DeleteFunc(r.segs, func(x segmentFile) bool { return x != cur && x.epoch < s.epoch })
+			later := slices.DeleteFunc(slices.Clone(segs[j:]), func(x segmentFile) bool { return x == cur || x.epoch < s.epoch })
+			r.segs, r.i = append([]segmentFile{cur}, later...), 0
 			return
 		}
 	}

@@ -106,8 +106,11 @@ func (r *Reader) damage(t tail) error {
 		w.restore(&start)
 		return gap.corruption()
 	}
-	if !found && w.off == start.off && w.nextSeq == start.nextSeq {
-		return r.rest() // the gap has been told, and nothing is behind it
+	if !found && w.off == start.off && w.nextSeq == start.nextSeq { // the gap has been told, and nothing is behind it
+		if r.i+1 < len(r.segs) {
+			return r.across(r.i+1, gap)
+		}
+		return r.rest()
 	}
 	return &GapError{Gap: gap}
 }
