@@ -16,11 +16,11 @@ var bugClasses = []struct {
 }{
 	{"B1: a sync that failed is tried again, says that all is well, and the data is gone", []string{
 		"TestSyncFailureIsSticky", "TestCrashAfterFailedSync", "TestCrashTakeoverAfterSync", "TestTakeover"}},
-	{"B2: the error of a sync in the background is dropped", []string{"TestSyncFailureIsSticky", "TestWaitDurableAfterFailureAndClose", "TestErrorAtEveryOperation"}},
+	{"B2: the error of a sync in the background is dropped", []string{"TestSyncFailureIsSticky", "TestWaitDurableAfterFailureAndClose", "TestFaultAtEveryOperation"}},
 	{"B3: acknowledged before it is synced, or without", []string{"TestCrash", "TestDurableClaimsAreTrue", "TestGroupCommit"}},
 	{"B4: the directory of a new file is not synced", []string{"TestCrash", "TestOrderOfOperations", "TestDurableClaimsAreTrue"}},
 	{"B5: a full disk leaves a log that cannot be opened, or is shortened", []string{
-		"TestFullDisk", "TestCrashFullDisk", "TestErrorAtEveryOperation", "../recorder:TestDiskFullAtEveryOperation"}},
+		"TestFullDisk", "TestCrashFullDisk", "TestFaultAtEveryOperation", "../recorder:TestDiskFullAtEveryOperation"}},
 	{"B6: damage in the middle is taken for the end, and the rest is dropped", []string{
 		"TestVerdicts", "TestEveryBitFlip", "TestEveryBitFlipUnsealed", "TestOpenRefusesCorruption", "TestSalvageReaderAgainstModel"}},
 	{"B7: a torn tail is taken for corruption, and the log does not open", []string{
@@ -34,7 +34,7 @@ var bugClasses = []struct {
 	{"B12: an index is trusted over the data", []string{"TestLyingIndex", "TestForgedFooter", "TestForgedHead"}},
 	{"B13: the clock jumps", []string{"TestBugs_B13_ClockJumps", "TestSeekTimeAgainstModel", "TestSeekEveryTime"}},
 	{"B14: rotation holds the writer up", []string{"TestRotationDoesNotWaitForCreation"}},
-	{"B15: a short write is taken for a whole one", []string{"TestErrorAtEveryOperation", "TestCrashFullDisk", "../internal/vfs:TestFault"}},
+	{"B15: a short write is taken for a whole one", []string{"TestFaultAtEveryOperation", "TestCrashFullDisk", "../internal/vfs:TestFault"}},
 	{"B16: a reader trusts a length", []string{"TestForgedBlockHeaders", "TestDecompressHostile", "FuzzArchive", "FuzzOpenHostile"}},
 	{"B17: preallocated space is taken for data, or for a promise of space", []string{"TestBugs_B17_ZerosAtTheEnd", "TestCrash", "TestFullDisk"}},
 	{"B18: two writers", []string{"TestOneWriter", "../cmd/logbuf:TestKilled"}},

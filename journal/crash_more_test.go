@@ -51,7 +51,7 @@ func TestCrashTakeoverAfterSync(t *testing.T) {
 		for _, gone := range []bool{true, false} {
 			t.Run(fmt.Sprint(n, gone), func(t *testing.T) {
 				t.Parallel()
-				crashScript(t, t.Name(), func(r *crashRun) {
+				crashScript(t, func(r *crashRun) {
 					r.opts.Retain = 64 << 10
 					if gone {
 						r.failSync(n, r.process)
@@ -74,7 +74,7 @@ func TestCrashTakeoverAfterWrite(t *testing.T) {
 	for n := range 14 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			crashScript(t, t.Name(), func(r *crashRun) {
+			crashScript(t, func(r *crashRun) {
 				r.failOnce(n, vfs.Verdict{Err: syscall.EIO, Short: 90}, func(op vfs.Op) bool { return op.Kind == vfs.OpWrite && op.Name != headName })
 				r.opts.Retain = 64 << 10
 				r.untilFailure(r.process)
@@ -92,7 +92,7 @@ func TestCrashFullDisk(t *testing.T) {
 	for n := range 14 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			crashScript(t, t.Name(), func(r *crashRun) {
+			crashScript(t, func(r *crashRun) {
 				r.failOnce(n, vfs.Verdict{Err: syscall.ENOSPC, Short: 90}, func(op vfs.Op) bool { return op.Kind == vfs.OpWrite })
 				r.retry = true
 				r.untilFailure(r.process)
@@ -116,10 +116,10 @@ func TestCrashRetention(t *testing.T) {
 	}
 	t.Run("background", func(t *testing.T) {
 		t.Parallel()
-		crashScript(t, t.Name(), func(r *crashRun) {
-			r.opts.Retention.MaxSegments = 2
+		crashScript(t, func(r *crashRun) {
+			r.opts.Retention.MaxSegments, r.light = 2, true
 			r.open()
-			for range 5 {
+			for range 4 {
 				r.append(3)
 				r.rotate()
 				r.append(1)
@@ -134,7 +134,7 @@ func TestCrashRetention(t *testing.T) {
 	})
 	t.Run("offline", func(t *testing.T) {
 		t.Parallel()
-		crashScript(t, t.Name(), func(r *crashRun) {
+		crashScript(t, func(r *crashRun) {
 			r.open()
 			for range 5 {
 				r.append(3)
@@ -142,6 +142,7 @@ func TestCrashRetention(t *testing.T) {
 				r.append(1)
 			}
 			r.close()
+			r.begin = r.sim.Total()
 			for _, before := range []uint64{9, 14} {
 				_, err := Trim(memDir, &TrimOptions{FS: r.sim, BeforeSeq: before})
 				r.must(err)
@@ -154,7 +155,7 @@ func TestCrashRetention(t *testing.T) {
 // Compression of sealed segments.
 func TestCrashCompact(t *testing.T) {
 	t.Parallel()
-	crashScript(t, t.Name(), func(r *crashRun) {
+	crashScript(t, func(r *crashRun) {
 		r.open()
 		for range 3 {
 			for range 4 {
@@ -176,7 +177,7 @@ func TestCrashCompact(t *testing.T) {
 // A cursor is where it was saved last or before, and once saved it is never lost nor damaged.
 func TestCrashCursor(t *testing.T) {
 	t.Parallel()
-	crashScript(t, t.Name(), func(r *crashRun) {
+	crashScript(t, func(r *crashRun) {
 		var saved []crashMark
 		r.extra = func(k *crashCheck, img *vfs.Sim, after int) {
 			low, high := uint64(0), uint64(0)

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,15 +15,34 @@ import (
 )
 
 // The proof that a crash takes nothing that was promised: a scripted run on a simulated disk is crashed after every operation, in many ways,
-// and each state that the disk may then be in is checked, recovered, and crashed again during recovery. A failure names the crash; replayCrash
-// shows it alone.
+// and each state that the disk may then be in is checked, recovered, and crashed again during recovery. A failure prints the value of LOGBUF_CRASH
+// that shows it alone: go test -v -run 'TestCrash' with it in the environment.
 
-// replayCrash is for debugging: put a script's name and what a failure printed here, and TestCrash looks at that alone.
-var replayCrash = struct {
-	script string
-	first  vfs.Crash // of the run
-	second vfs.Crash // of the recovery after it; After 0 = none
-}{}
+// crashName is what LOGBUF_CRASH holds: the test's name; operations done, model and seed of the crash; those of a second one, during recovery.
+func crashName(test string, crashes ...vfs.Crash) string {
+	for _, c := range crashes {
+		test += fmt.Sprintf(",%d,%s,%#x", c.After, c.Model, c.Seed)
+	}
+	return test
+}
+
+// parseCrash is the inverse of crashName.
+func parseCrash(t *testing.T, s string) (test string, crashes []vfs.Crash) {
+	t.Helper()
+	parts := strings.Split(s, ",")
+	for p := parts[1:]; len(p) >= 3; p = p[3:] {
+		after, err1 := strconv.Atoi(p[0])
+		seed, err2 := strconv.ParseUint(p[2], 0, 64)
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatalf("LOGBUF_CRASH=%q: %v", s, err)
+		}
+		crashes = append(crashes, vfs.Crash{After: after, Model: vfs.Model(p[1]), Seed: seed})
+	}
+	if len(crashes) == 0 {
+		t.Fatalf("LOGBUF_CRASH=%q: want test,operations,model,seed", s)
+	}
+	return parts[0], crashes
+}
 
 // crashRun is a run of a script.
 type crashRun struct {
@@ -33,6 +53,7 @@ type crashRun struct {
 
 	failing  bool                                         // within untilFailure
 	retry    bool                                         // an append that fails is tried once more
+	light    bool                                         // a long run: less effort for each operation
 	begin    int                                          // crashes before this operation are the business of another run
 	gen      uint8                                        // of the records being written
 	gens     []uint8                                      // by sequence: the generation that each record was written in
@@ -297,7 +318,7 @@ func TestCrash(t *testing.T) {
 	for _, s := range crashScripts {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			crashScript(t, s.name, s.run)
+			crashScript(t, s.run)
 		})
 	}
 }
@@ -308,7 +329,7 @@ func TestCrashAfterFailedSync(t *testing.T) {
 	for n := range 10 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			crashScript(t, t.Name(), func(r *crashRun) {
+			crashScript(t, func(r *crashRun) {
 				r.failSync(n, func() {
 					r.open()
 					r.append(2)
@@ -327,12 +348,14 @@ func TestCrashAfterFailedSync(t *testing.T) {
 	}
 }
 
-func crashScript(t *testing.T, name string, run func(r *crashRun)) {
+func crashScript(t *testing.T, run func(r *crashRun)) {
 	r := newCrashRun(t, vfs.NewSim())
 	run(r)
-	c := &crasher{t: t, script: name, run: r, seen: make(map[uint64]uint64)}
-	if replayCrash.script != "" {
-		c.replay()
+	c := &crasher{t: t, run: r, seen: make(map[uint64]uint64)}
+	if s := os.Getenv("LOGBUF_CRASH"); s != "" {
+		if test, crashes := parseCrash(t, s); test == t.Name() {
+			c.replay(crashes)
+		}
 		return
 	}
 	c.all()
@@ -341,10 +364,9 @@ func crashScript(t *testing.T, name string, run func(r *crashRun)) {
 
 // crasher crashes a run.
 type crasher struct {
-	t      *testing.T
-	script string
-	run    *crashRun
-	seen   map[uint64]uint64 // what was promised in images that were checked, by hash
+	t    *testing.T
+	run  *crashRun
+	seen map[uint64]uint64 // what was promised in images that were checked, by hash
 
 	images, checked, inner int
 }
@@ -361,11 +383,11 @@ func crashEffort(variant bool) (exhaustive, seeds, innerEvery int) {
 	case variant:
 		return 3, 1, 40
 	}
-	return 6, 3, 20
+	return 5, 2, 30
 }
 
 func (c *crasher) all() {
-	exhaustive, seeds, innerEvery := crashEffort(c.run.begin > 0)
+	exhaustive, seeds, innerEvery := crashEffort(c.run.begin > 0 || c.run.light)
 	d := c.run.sim.Disk()
 	d.Trust(lockName)
 	d.StepTo(c.run.begin)
@@ -384,7 +406,7 @@ func (c *crasher) all() {
 			}
 			c.seen[h] = promised + 1
 			c.checked++
-			k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, trimmed: c.run.trimmed, name: fmt.Sprintf("script %q, %v", c.script, crash)}
+			k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, trimmed: c.run.trimmed, name: crashName(c.t.Name(), crash)}
 			if c.run.extra != nil {
 				c.run.extra(&k, img, d.After())
 			}
@@ -405,34 +427,39 @@ func (c *crasher) all() {
 // variantOps is how many operations after the one that makes a variant are crashed.
 const variantOps = 30
 
-// replay looks at replayCrash alone.
-func (c *crasher) replay() {
-	if replayCrash.script != c.script {
-		return
-	}
-	var promised uint64
+// replay looks at one crash alone, and at one of its recovery.
+func (c *crasher) replay(crashes []vfs.Crash) {
+	first := crashes[0]
+	k := crashCheck{t: c.t, gens: c.run.gens, trimmed: c.run.trimmed, name: crashName(c.t.Name(), crashes...)}
 	for _, m := range c.run.promises {
-		if m.after <= replayCrash.first.After {
-			promised = m.seq
+		if m.after <= first.After {
+			k.promised = m.seq
 		}
 	}
-	for i := max(0, replayCrash.first.After-15); i < replayCrash.first.After; i++ {
-		c.t.Logf("%d: %s", i, c.run.sim.OpString(i))
+	for i := max(0, first.After-15); i < first.After; i++ {
+		c.t.Logf("%d: %s", i+1, c.run.sim.OpString(i))
 	}
-	d := c.run.sim.Disk()
-	d.Trust(lockName)
-	d.StepTo(replayCrash.first.After)
-	img := d.Crash(replayCrash.first.Model, replayCrash.first.Seed)
+	img := crashTrusting(c.run.sim, first)
+	if len(crashes) > 1 {
+		want := k.recoverAndDie(img)
+		c.t.Logf("recovered %+v", want)
+		for i := range min(img.Total(), crashes[1].After) {
+			c.t.Logf("recovery %d: %s", i+1, img.OpString(i))
+		}
+		img, k.again = crashTrusting(img, crashes[1]), true
+	}
 	for name, b := range img.Files(memDir) {
 		c.t.Logf("%s: %d bytes", name, len(b))
 	}
-	k := crashCheck{t: c.t, gens: c.run.gens, promised: promised, trimmed: c.run.trimmed, name: "replay"}
-	c.t.Logf("promised %d", promised)
-	if replayCrash.second.After == 0 {
-		k.check(img)
-		return
-	}
-	k.crashRecovery(img)
+	c.t.Logf("promised %d, recovered %+v", k.promised, k.check(img))
+}
+
+// crashTrusting is Sim.Crash with what the tests take for granted.
+func crashTrusting(sim *vfs.Sim, c vfs.Crash) *vfs.Sim {
+	d := sim.Disk()
+	d.Trust(lockName)
+	d.StepTo(c.After)
+	return d.Crash(c.Model, c.Seed)
 }
 
 var hashSeed = maphash.MakeSeed()
@@ -609,17 +636,29 @@ func (k *crashCheck) read(img *vfs.Sim, durable bool) (f found, torn bool, err e
 	}
 }
 
-// crashRecovery opens an image and crashes that after every operation, too. It returns how many images it has looked at.
-func (k *crashCheck) crashRecovery(img *vfs.Sim) (n int) {
+// recoverAndDie opens an image and does no more.
+func (k *crashCheck) recoverAndDie(img *vfs.Sim) Recovery {
+	k.t.Helper()
 	w, err := openStepped(memDir, &Options{FS: img})
 	if err != nil {
 		k.errorf("open: %v", err)
-		return 0
+		return Recovery{}
 	}
-	want := w.Recovered()
-	total := img.Total()
+	if d := w.DurableSeq(); d != w.NextSeq() {
+		k.errorf("durable below %d after open, want %d", d, w.NextSeq())
+	}
 	if err := w.unlock(); err != nil {
 		k.t.Fatal(err)
+	}
+	return w.Recovered()
+}
+
+// crashRecovery opens an image and crashes that after every operation, too. It returns how many images it has looked at.
+func (k *crashCheck) crashRecovery(img *vfs.Sim) (n int) {
+	want := k.recoverAndDie(img)
+	total := img.Total()
+	if k.t.Failed() {
+		return 0
 	}
 	seen := make(map[uint64]bool)
 	d := img.Disk()
@@ -635,9 +674,9 @@ func (k *crashCheck) crashRecovery(img *vfs.Sim) (n int) {
 			n++
 			in := *k
 			in.again = true
-			in.name += fmt.Sprintf("; then %v of recovery", crash)
+			in.name = crashName(k.name, crash)
 			if d.After() >= total {
-				in.promised = max(k.promised, min(want.NextSeq, w.DurableSeq()))
+				in.promised = max(k.promised, want.NextSeq)
 			}
 			if got := in.check(img); got.NextSeq != want.NextSeq {
 				in.errorf("recovered %+v, without the second crash %+v", got, want)
