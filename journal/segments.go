@@ -25,6 +25,8 @@ type SegmentInfo struct {
 
 	Sealed     bool // it has a footer: nothing is added to it any more
 	Compressed bool // it was rewritten with compressed blocks
+
+	Before *Gap // of the first segment: what was trimmed or is lost before it; nil when the archive began with it
 }
 
 // Segments lists the segments of the archive in dir, in order, from their headers and footers. Of a segment without a footer, which is the one
@@ -43,13 +45,18 @@ func Segments(dir string, opts *ReaderOptions) ([]SegmentInfo, error) {
 		return nil, err
 	}
 	infos := make([]SegmentInfo, 0, len(segs))
-	for i := range segs {
+	for i, s := range segs {
 		info, err := a.segmentInfo(segs, i)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed meanwhile
 		}
 		if err != nil {
 			return nil, err
+		}
+		if hdr, ok := a.headerOf(s); ok && i == 0 {
+			if gap, missing := a.beforeFirst(hdr); missing {
+				info.Before = &gap
+			}
 		}
 		infos = append(infos, info)
 	}

@@ -64,6 +64,9 @@ type pass struct {
 // run prints until the archive ends, the selection is past or the limit is reached. ended is true when the archive
 // ended.
 func (p *pass) run(ctx context.Context) (ended bool, err error) {
+	if first := p.reader.FirstSeq(); p.sel.hasFrom && p.sel.fromSeq < first {
+		p.say("warning: the archive begins at record %d; what came before was trimmed, or is lost: logbuf verify %s tells which", first, shellWord(p.dir))
+	}
 	for n := uint64(0); p.limit == 0 || n < p.limit; {
 		rec, err := p.reader.Next(ctx)
 		if errors.Is(err, io.EOF) {

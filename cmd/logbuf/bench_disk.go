@@ -41,7 +41,7 @@ func newBenchDiskCmd() *cobra.Command {
 		Short:             "Measure a disk's writes and syncs; suggest a policy",
 		Long:              benchDiskLong,
 		Example:           benchDiskExample,
-		Args:              oneDir,
+		Args:              diskDir,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if each == 0 {
@@ -53,6 +53,14 @@ func newBenchDiskCmd() *cobra.Command {
 	cmd.Flags().Var(&each, "time", "`duration` of each of the four tests")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// diskDir is the argument rule: a directory, which need not be an archive's.
+func diskDir(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cli.Usagef("needs a directory on the disk to measure as its argument")
+	}
+	return oneDir(cmd, args)
 }
 
 func runBenchDisk(cmd *cobra.Command, dir string, each time.Duration, asJSON bool) error {

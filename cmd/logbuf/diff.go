@@ -25,8 +25,11 @@ Exit codes: 0 no difference, 1 a difference, others as for every command.`
 const diffExample = `  # is the copy what the original is?
   logbuf diff day1 /backup/day1
 
-  # two recordings of one feed: the same messages, in the same order?
-  logbuf diff a b --ignore-time --stream trades
+  # two recordings of one stream: the same messages, in the same order?
+  logbuf diff a b --ignore-time
+
+  # one of several streams: its records have other numbers in the two, so by payload
+  cmp <(logbuf cat a -o raw --stream trades) <(logbuf cat b -o raw --stream trades)
 
   # only up to where both have come
   logbuf diff day1 /backup/day1 --to-seq 48212 --json`

@@ -49,8 +49,9 @@ one missing, or a comment of the next packet. csv and parquet leave out stream
 definitions, opens and closes.
 
 An export to a file is written beside it, as FILE.partial, and gets its name when
-it is complete. Memory does not grow with the archive, but for 17 KiB for each 32
-MiB of payload in parquet, whose index comes last.
+it is complete; a device or a named pipe is written to as it is. Memory does not
+grow with the archive, but for 17 KiB for each 32 MiB of payload in parquet, whose
+index comes last.
 
 Exit codes: 0 exported; 1 the output cannot be written, or Ctrl-C; 2 the archive is
 damaged (all before that is exported), 3 unreadable; 64 usage.`
@@ -155,9 +156,15 @@ func (e *exporting) toStdout(ctx context.Context, cmd *cobra.Command, a *archive
 
 // toFile exports into a file that gets its name when it is complete: at the end of the archive, or where that is damaged.
 func (e *exporting) toFile(ctx context.Context, cmd *cobra.Command, a *archive) error {
-	if _, err := os.Lstat(e.out); err == nil && !e.force {
+	is, err := os.Stat(e.out)
+	switch {
+	case err == nil && is.IsDir():
+		return fmt.Errorf("--out: %s is a directory", e.out)
+	case err == nil && !is.Mode().IsRegular():
+		return e.toDevice(ctx, cmd, a)
+	case err == nil && !e.force:
 		return fmt.Errorf("%s is there already; --force replaces it", e.out)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("--out: %w", err)
 	}
 	partial := e.out + ".partial"
@@ -185,6 +192,22 @@ func (e *exporting) toFile(ctx context.Context, cmd *cobra.Command, a *archive) 
 		return errors.Join(fmt.Errorf("--out: %w", renameErr), os.Remove(partial))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "exported %s to %s\n", done, e.out)
+	return err
+}
+
+// toDevice exports into a device or a named pipe, which is written to and not replaced.
+func (e *exporting) toDevice(ctx context.Context, cmd *cobra.Command, a *archive) error {
+	f, err := os.OpenFile(e.out, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	done, err := e.write(ctx, cmd, a, f)
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("interrupted after %s; the export is not complete", done)
+	}
+	if closeErr := f.Close(); closeErr != nil && err == nil {
+		err = fmt.Errorf("--out: %w", closeErr)
+	}
 	return err
 }
 

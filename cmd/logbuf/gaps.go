@@ -19,7 +19,7 @@ func warnGap(say func(format string, args ...any), before uint64, g journal.Gap)
 	const most = 20
 	switch {
 	case before < most:
-		say("warning: %s: %s; %s", g.File, g.Reason, lostRange(g.FirstSeq, g.LastSeq))
+		say("warning: %s: %s; %s", g.File, g.Reason, goneRange(g))
 	case before == most:
 		say("warning: more records are missing, in places that are not listed here")
 	}

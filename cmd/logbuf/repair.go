@@ -16,8 +16,9 @@ recording anything. A torn tail (bytes that were never promised as durable) is c
 to a .torn file beside its segment and cut; a segment that never became whole is
 renamed to .torn; a footer is written where one is missing. Nothing is deleted.
 
-Damage to bytes that were promised is not repaired: the command refuses and changes
-nothing. 'logbuf salvage' reads past it and copies what is left.
+Only the end is looked at: 'logbuf verify' checks the rest. Damage there to bytes that
+were promised is not repaired: the command refuses and changes nothing. 'logbuf
+salvage' reads past it and copies what is left.
 
 An interruption at any point does no harm: run it again. A second run finds nothing to
 do.
@@ -105,7 +106,7 @@ func printRepair(w io.Writer, dir string, r *journal.Recovery, dry, asJSON bool)
 		}
 		return now
 	}
-	fmt.Fprintf(out, "%s: %v as found; the next record is %d\n", dir, r.Verdict, r.NextSeq)
+	fmt.Fprintf(out, "%s: the end is %v as found; the next record is %d\n", dir, r.Verdict, r.NextSeq)
 	if r.TornFile != "" {
 		fmt.Fprintf(out, "  %s %s set aside in %s: they were never promised\n", cli.Plural(r.TornBytes, "byte"), be("are"), r.TornFile)
 	}

@@ -21,6 +21,8 @@ type selection struct {
 	from    cli.When
 	to      cli.When
 	last    uint64
+	hasLast bool // last was given
+	hasFrom bool // fromSeq was given
 	streams []string
 	order   string       // "time", or "seq" or empty
 	window  cli.Duration // of order time
@@ -36,7 +38,7 @@ func (s *selection) addFlags(f *pflag.FlagSet) {
 
 // addLast adds --last, for the commands that do not begin at the end anyway.
 func (s *selection) addLast(f *pflag.FlagSet) {
-	f.Uint64Var(&s.last, "last", 0, "start this `number` of records before the end")
+	f.Uint64Var(&s.last, "last", 0, "start this `number` of records before the end, of all streams")
 }
 
 // defaultWindow is how much too late a record may come with --order time: more than lanes that are drained in turn lag behind each other.
@@ -57,7 +59,8 @@ func (s *selection) check(f *pflag.FlagSet) error {
 	if err := s.checkOrder(f); err != nil {
 		return err
 	}
-	if s.last > 0 && f.Changed("from-seq") {
+	s.hasLast, s.hasFrom = f.Changed("last"), f.Changed("from-seq")
+	if s.hasLast && s.hasFrom {
 		return cli.Usagef("--last and --from-seq both say where to start: give one of them")
 	}
 	s.endSeq = f.Changed("to-seq")
@@ -95,14 +98,14 @@ func (s *selection) narrow(opts *journal.ReaderOptions) {
 
 // any reports whether anything but all was selected.
 func (s *selection) any() bool {
-	return s.fromSeq > 0 || s.endSeq || s.from.Given || s.to.Given || s.last > 0 || len(s.streams) > 0
+	return s.fromSeq > 0 || s.endSeq || s.from.Given || s.to.Given || s.hasLast || len(s.streams) > 0
 }
 
 func (s *selection) byTime() bool { return s.order == "time" }
 
 // open opens an archive where the selection begins, and completes opts.
 func (s *selection) open(dir string, opts *journal.ReaderOptions) (*archive, error) {
-	if s.last > 0 {
+	if s.hasLast {
 		end, err := openArchive(dir, &journal.ReaderOptions{End: true, Durable: opts.Durable, Salvage: opts.Salvage})
 		if err != nil {
 			return nil, err

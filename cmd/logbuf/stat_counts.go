@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -39,6 +40,7 @@ type archiveStats struct {
 	counts
 	Gaps      int            `json:"gaps"`            // places where sequences are missing
 	Missing   uint64         `json:"missing_records"` // in them
+	Trimmed   uint64         `json:"trimmed_records"` // removed on purpose, before the first segment
 	FileBytes int64          `json:"file_bytes"`
 	Epochs    int            `json:"epochs"` // times a writer opened the archive, as far as its segments are there
 	Segments  []segmentStats `json:"segments"`
@@ -126,6 +128,9 @@ func (s *archiveStats) addSegments(dir string) error {
 	if err != nil {
 		return err
 	}
+	if len(infos) > 0 && infos[0].Before != nil {
+		s.addBefore(*infos[0].Before)
+	}
 	epochs := make(map[uint64]bool)
 	s.Segments = []segmentStats{}
 	for _, info := range infos {
@@ -142,6 +147,23 @@ func (s *archiveStats) addSegments(dir string) error {
 	}
 	s.Epochs = len(epochs)
 	return nil
+}
+
+// addBefore notes what is missing before the first segment, as Verify does.
+func (s *archiveStats) addBefore(g journal.Gap) {
+	missing, _ := g.Lost()
+	if g.Trimmed {
+		s.Trimmed = missing
+		return
+	}
+	s.Gaps++
+	s.Missing += missing
+	if s.Verdict == journal.Clean.String() || s.Verdict == journal.Torn.String() {
+		s.Verdict = journal.Lossy.String()
+	}
+	if s.Damage == "" {
+		s.Damage = fmt.Sprintf("%s: %s; %s", g.File, g.Reason, lostRange(g.FirstSeq, g.LastSeq))
+	}
 }
 
 // fastVerdict is the verdict of a look at headers and footers only. It names what it is worth.

@@ -29,10 +29,13 @@ func printStatText(w io.Writer, s *archiveStats, zone *time.Location) {
 	if s.Verdict != fastVerdict {
 		fmt.Fprintf(w, "  lost      %s\n", lost(&s.counts))
 	} else {
-		fmt.Fprintf(w, "  lost      %s\n", cli.Plural(s.LostRecords, "record"))
+		fmt.Fprintf(w, "  lost      %s\n", lostRecords(s.LostRecords))
 	}
 	if s.Gaps > 0 {
 		fmt.Fprintf(w, "  missing   %s in %s\n", cli.Plural(s.Missing, "record"), cli.Plural(s.Gaps, "gap"))
+	}
+	if s.Trimmed > 0 {
+		fmt.Fprintf(w, "  trimmed   %s, the oldest\n", cli.Plural(s.Trimmed, "record"))
 	}
 	fmt.Fprintf(w, "  files     %s, %s, %s\n", cli.Plural(len(s.Segments), "segment"), cli.Bytes(s.FileBytes), cli.Plural(s.Epochs, "epoch"))
 	if len(s.Streams) == 0 {
@@ -56,6 +59,13 @@ func numbered(c *counts) string {
 }
 
 func sizeOf(n int) string { return cli.Bytes(n) }
+
+func lostRecords(n uint64) string {
+	if n == 0 {
+		return "nothing"
+	}
+	return cli.Plural(n, "record")
+}
 
 func lost(c *counts) string {
 	if c.Losses == 0 {

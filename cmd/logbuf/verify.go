@@ -174,7 +174,7 @@ func (v verifyText) gaps() {
 		if g.Trimmed {
 			what = "trimmed"
 		}
-		v.printf("%s: before or in %s at offset %d: %s; %s", what, g.File, g.Offset, g.Reason, lostRange(g.FirstSeq, g.LastSeq))
+		v.printf("%s: before or in %s at offset %d: %s; %s", what, g.File, g.Offset, g.Reason, goneRange(g))
 	}
 	if more := v.r.GapCount - len(v.r.Gaps); more > 0 {
 		v.printf("missing: and %s more", cli.Count(more))
@@ -188,16 +188,26 @@ func afterSeq(next uint64) string {
 	return fmt.Sprintf("record %d", next-1)
 }
 
-func lostRange(first, last uint64) string {
+func lostRange(first, last uint64) string { return rangeThat(first, last, "lost") }
+
+// goneRange says which records are missing in a gap: trimmed ones are not called lost.
+func goneRange(g journal.Gap) string {
+	if g.Trimmed {
+		return rangeThat(g.FirstSeq, g.LastSeq, "gone")
+	}
+	return lostRange(g.FirstSeq, g.LastSeq)
+}
+
+func rangeThat(first, last uint64, are string) string {
 	switch {
 	case last+1 == first:
-		return "no record is known to be lost"
+		return "no record is known to be " + are
 	case last == ^uint64(0):
-		return fmt.Sprintf("records from %d on are lost", first)
+		return fmt.Sprintf("records from %d on are %s", first, are)
 	case first == last:
-		return fmt.Sprintf("record %d is lost", first)
+		return fmt.Sprintf("record %d is %s", first, are)
 	}
-	return fmt.Sprintf("records %d to %d are lost (%s)", first, last, cli.Count(last-first+1))
+	return fmt.Sprintf("records %d to %d are %s (%s)", first, last, are, cli.Count(last-first+1))
 }
 
 func (v verifyText) losses() {
