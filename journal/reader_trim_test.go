@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"github.com/nexus-logbuf/logbuf/internal/vfs"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
 // A reader that still wants what retention removes gets a *GapError that says so, not a missing file, and may go on behind it.
@@ -121,4 +124,56 @@ func TestReadersWhileTrimmed(t *testing.T) {
 	}
 	mustClose(t, w)
 	t.Logf("%d gaps", gaps.Load())
+}
+
+// peeped calls before, before a file is opened or described.
+type peeped struct {
+	vfs.FS
+	before func(op, name string)
+}
+
+func (p *peeped) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
+	p.before("open", filepath.Base(name))
+	return p.FS.OpenFile(name, flag, perm)
+}
+
+func (p *peeped) Stat(name string) (fs.FileInfo, error) {
+	p.before("stat", filepath.Base(name))
+	return p.FS.Stat(name)
+}
+
+// All segments that Verify has listed are trimmed while it reads them, the last one included, at the k-th time that it touches one: it never says
+// that they are missing.
+func TestVerifyOfSegmentsThatGo(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		for k := 1; ; k++ {
+			mem := vfs.NewMem()
+			segmented(t, mem, 3, 10)
+			listed := segmentNames(t, mem)
+			var mu sync.Mutex
+			n, gone := 0, false
+			peep := &peeped{FS: mem, before: func(_, name string) {
+				mu.Lock()
+				defer mu.Unlock()
+				if name != listed[0] && name != listed[1] && name != listed[2] {
+					return
+				}
+				if n++; n == k {
+					gone = true
+					segmented(t, mem, 2, 10)
+					trimBefore(t, mem, 30)
+				}
+			}}
+			rep, err := Verify(memDir, &VerifyOptions{FS: peep, Workers: workers})
+			if err != nil || rep.Verdict != Clean {
+				t.Fatalf("trimmed at touch %d, %d workers: %+v, %v", k, workers, rep, err)
+			}
+			if !gone {
+				if k < 5 {
+					t.Errorf("segments were touched %d times; the test proves little", n)
+				}
+				break
+			}
+		}
+	}
 }

@@ -235,6 +235,7 @@ func (v *verifier) merge(p *part) error {
 // trimmed leaves out segment i, which was removed while Verify was under way.
 func (v *verifier) trimmed(i int) {
 	v.rep.Segments--
+	v.prev, v.ordinals = nil, nil // nobody can say what HEAD promises behind it: it has been removed
 	if i+1 == len(v.segs) {
 		return
 	}
@@ -242,7 +243,7 @@ func (v *verifier) trimmed(i int) {
 	if !v.begun {
 		v.rep.FirstSeq = next
 	}
-	v.prev, v.ordinals, v.expect = nil, nil, next
+	v.expect = next
 }
 
 // badHeader handles a segment whose header cannot be read.
