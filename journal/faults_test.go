@@ -56,6 +56,9 @@ func TestFaultAtEveryOperation(t *testing.T) {
 					stride, first := 1, 0
 					if os.Getenv("LOGBUF_LONG") == "" { // each k with some options and errors
 						stride = 8
+						if raceEnabled || testing.Short() {
+							stride = 48
+						}
 						first = (3*i + j) % stride
 					}
 					for k := first; ; k += stride {

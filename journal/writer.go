@@ -485,8 +485,8 @@ func (w *Writer) writeClose() error {
 
 // WaitDurable returns nil once the record seq and all before it are durable. It waits for records that are not written yet, too. Under
 // SyncInterval it waits for the next sync, under SyncBatch for the one that is due anyway, under SyncNone it asks for one.
-// When a write or a sync fails before that and no takeover helps, or the disk is too full for the record, the error is a *WriteError; when ctx ends, it is ctx.Err(). After Close it is nil for what is
-// durable, and wraps os.ErrClosed for what was never written.
+// When a write or a sync fails before that and no takeover helps, or the disk is too full for the record, the error is a *WriteError; when
+// ctx ends, it is ctx.Err(). After Close it is nil for what is durable, and wraps os.ErrClosed for what was never written.
 func (w *Writer) WaitDurable(ctx context.Context, seq uint64) error {
 	return w.wait(ctx, func(s *syncState) (bool, bool) {
 		s.wantSeq = max(s.wantSeq, seq+1)
