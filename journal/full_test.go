@@ -37,8 +37,12 @@ func fillUp(t *testing.T, w *Writer) *WriteError {
 // A full disk breaks nothing: what was written becomes durable and can be read, what did not fit leaves no trace, and when there is room again
 // the writer goes on as if nothing had been. The limit goes through every place of a rotation.
 func TestFullDiskAndRoomAgain(t *testing.T) {
+	step := int64(136)
+	if raceEnabled {
+		step *= 11
+	}
 	for _, policy := range []Sync{SyncBatch, SyncNone} {
-		for limit := int64(3*minSegmentSize/2 - 2000); limit < 3*minSegmentSize/2+12000; limit += 136 {
+		for limit := int64(3*minSegmentSize/2 - 2000); limit < 3*minSegmentSize/2+12000; limit += step {
 			mem := vfs.NewMem()
 			w, err := openStepped(memDir, &Options{FS: mem, Sync: policy, SegmentSize: minSegmentSize, MaxBlock: minMaxBlock})
 			if err != nil {
