@@ -41,7 +41,8 @@ var ErrDiverged = errors.New("backup and source have diverged")
 //
 // The error wraps ErrLocked when a writer or another Backup has dst open, and ErrDiverged when dst has what src does not have: because dst was
 // opened for writing, because it is a backup of something else, because src has lost records, or because src was trimmed past the end of
-// dst. Then nothing is changed. Damage in src that Backup meets is a *CorruptionError: damage at the end of src at once, other damage after what is before it has been copied.
+// dst. Then nothing is changed. Damage in src that Backup meets, a missing segment too, is a *CorruptionError: damage at the end of src at once,
+// other damage after what is before it has been copied.
 func Backup(src, dst string, opts *BackupOptions) (*BackupReport, error) {
 	var o BackupOptions
 	if opts != nil {
@@ -80,6 +81,7 @@ type backup struct {
 	opts     BackupOptions
 	rep      *BackupReport
 	copier   copier
+	bad      error // damage where the plan ends: what is before it is copied; nil when it goes to the end
 	total    int64 // bytes to copy
 	done     int64 // of those
 }
@@ -125,6 +127,9 @@ func (b *backup) once() error {
 	if err != nil {
 		return err
 	}
+	if len(items) == 0 && b.bad != nil {
+		return b.bad
+	}
 	if len(items) == 0 {
 		return fmt.Errorf("journal: %s: nothing in it is known to be durable yet", b.src.dir)
 	}
@@ -150,7 +155,10 @@ func (b *backup) once() error {
 		b.rep.Segments++
 	}
 	b.opts.Progress(b.total, b.total)
-	return b.finish(last)
+	if err := b.finish(last); err != nil {
+		return err
+	}
+	return b.bad
 }
 
 // lastOf walks the last segment of a destination that has all there is already.

@@ -178,7 +178,7 @@ func (b *backup) blocks(f vfs.File, hdr segmentHeader, it backupItem, out vfs.Fi
 // damaged is the error about a source that cannot be copied further.
 func (b *backup) damaged(it backupItem, reason string) error {
 	c := &b.copier
-	return &CorruptionError{File: it.seg.name, Offset: c.in.off, FirstSeq: c.in.nextSeq, LastSeq: ^uint64(0), Reason: reason + "; see Verify"}
+	return &CorruptionError{File: it.seg.name, Offset: c.in.off, FirstSeq: c.in.nextSeq, LastSeq: ^uint64(0), Reason: reason}
 }
 
 // readBack reads a copy from the file that it was written to.

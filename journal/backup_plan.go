@@ -10,6 +10,8 @@ import (
 type backupItem struct {
 	seg   segmentFile
 	size  int64  // of the file, or of the part that counts: for progress
+	num   uint64 // of the segment
+	next  uint64 // sequence after the segment's last one, as far as its footer or its successor says
 	end   int64  // offset where to end; MaxInt64: at the data end that the footer gives
 	seal  bool   // write a footer although the source has none: it is what Open would do
 	flags uint16 // of that footer
@@ -20,6 +22,7 @@ const toFooter = math.MaxInt64
 
 // plan decides how far the source goes.
 func (b *backup) plan() ([]backupItem, error) {
+	b.bad = nil
 	s := &survey{a: b.src}
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -60,19 +63,23 @@ func (b *backup) planLive(s *survey) ([]backupItem, error) {
 	}
 	var items []backupItem
 	for i, seg := range s.segs {
+		if last >= 0 && i > last {
+			break
+		}
 		it, sealed, err := b.sealedItem(s.segs, i)
-		if err != nil {
-			return nil, err
+		if stop, err := b.endsBefore(items, it, err); stop || err != nil {
+			return items, err
 		}
 		switch {
 		case i < last && !sealed && it.end == toFooter:
-			return nil, &CorruptionError{File: seg.name, FirstSeq: seg.baseSeq, LastSeq: seg.baseSeq - 1, Reason: "footer is missing or damaged, though the segments after it are durable"}
+			b.bad = &CorruptionError{File: seg.name, FirstSeq: seg.baseSeq, LastSeq: seg.baseSeq - 1, Reason: "footer is missing or damaged, though the segments after it are durable"}
+			return items, nil
 		case i < last || last < 0 && sealed:
 			items = append(items, it)
 		case i == last && !sealed:
 			return append(items, backupItem{seg: seg, size: end, end: end}), nil
 		case i == last:
-			return append(items, it), nil
+			items = append(items, it)
 		default:
 			return items, nil
 		}
@@ -87,21 +94,43 @@ func (b *backup) sealedItem(segs []segmentFile, i int) (it backupItem, sealed bo
 		return it, false, err
 	}
 	defer f.Close() // opened for reading: nothing to lose
-	it = backupItem{seg: segs[i], end: toFooter}
+	it = backupItem{seg: segs[i], num: hdr.number, next: segs[i].baseSeq, end: toFooter}
 	if it.size, err = f.Size(); err != nil {
 		return it, false, fmt.Errorf("journal: %w", err)
 	}
 	if i+1 < len(segs) {
 		if succ, ok := b.src.headerOf(segs[i+1]); ok && succ.predFlags&predPoisoned != 0 && succ.number == hdr.number+1 {
-			it.end = offsetOf(succ.predPos, hdr.basePos)
+			it.end, it.next = offsetOf(succ.predPos, hdr.basePos), succ.predSeq
 			it.size = it.end
 			return it, false, nil
 		}
 	}
 	w := &walker{}
 	w.reset(f, hdr)
-	_, bad, err := w.trailer()
+	t, bad, err := w.trailer()
+	if bad == "" {
+		it.next = t.nextSeq
+	}
 	return it, bad == "", err
+}
+
+// endsBefore reports whether the plan ends before a segment: err says that its header is damaged, or the one before it is missing. Then b.bad
+// says so. What is before the first segment is no matter of a backup.
+func (b *backup) endsBefore(items []backupItem, it backupItem, err error) (bool, error) {
+	var c *CorruptionError
+	switch {
+	case errors.As(err, &c):
+		b.bad = c
+		return true, nil
+	case err != nil || len(items) == 0:
+		return false, err
+	}
+	prev := items[len(items)-1]
+	if it.num == prev.num+1 {
+		return false, nil
+	}
+	b.bad = &CorruptionError{File: it.seg.name, FirstSeq: prev.next, LastSeq: it.seg.baseSeq - 1, Reason: fmt.Sprintf("segment number %d is missing", prev.num+1)}
+	return true, nil
 }
 
 // planAtRest goes as far as Open would keep. What it finds there is synced first, as Open does.
@@ -118,19 +147,20 @@ func (b *backup) planAtRest() ([]backupItem, error) {
 	var items []backupItem
 	for i, seg := range r.segs {
 		it, sealed, err := b.sealedItem(r.segs, i)
-		if err != nil {
-			return nil, err
+		if stop, err := b.endsBefore(items, it, err); stop || err != nil {
+			return items, err
 		}
 		switch {
 		case r.prev != nil && seg.name == r.prev.name && r.sealPrev:
-			it = backupItem{seg: seg, size: r.prev.off, end: r.prev.off, seal: true, flags: sealRecover}
+			it = backupItem{seg: seg, num: it.num, next: r.prev.nextSeq, size: r.prev.off, end: r.prev.off, seal: true, flags: sealRecover}
 			if r.lost != nil {
 				it.flags |= sealTorn | sealLoss
 			}
 		case seg.name == r.last.name && r.seal:
-			it = backupItem{seg: seg, size: r.last.off, end: r.last.off}
+			it = backupItem{seg: seg, num: it.num, next: r.last.nextSeq, size: r.last.off, end: r.last.off}
 		case !sealed && it.end == toFooter:
-			return nil, &CorruptionError{File: seg.name, FirstSeq: seg.baseSeq, LastSeq: seg.baseSeq - 1, Reason: "footer is missing or damaged"}
+			b.bad = &CorruptionError{File: seg.name, FirstSeq: seg.baseSeq, LastSeq: seg.baseSeq - 1, Reason: "footer is missing or damaged"}
+			return items, nil
 		}
 		items = append(items, it)
 		if seg.name == r.last.name {

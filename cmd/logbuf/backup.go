@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
 	"github.com/nexus-logbuf/logbuf/journal"
@@ -62,6 +64,10 @@ func newBackupCmd() *cobra.Command {
 			w := newWork(cmd)
 			rep, err := journal.Backup(args[0], args[1], &journal.BackupOptions{Verify: verify, Stop: w.ctx.Done(), Progress: w.progress("copying")})
 			w.end()
+			if c, ok := errors.AsType[*journal.CorruptionError](err); ok {
+				return cli.Exit(cli.ExitCorrupt, fmt.Errorf("%s is corrupt at offset %d: %s\nNothing behind that is copied; what %s has is whole. What is lost: logbuf verify %s",
+					filepath.Join(args[0], c.File), c.Offset, c.Reason, args[1], shellWord(args[0])))
+			}
 			if err != nil {
 				return workError(args[0], err)
 			}
