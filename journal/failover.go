@@ -18,7 +18,7 @@ import (
 const maxFailoverFile = 64 << 10
 
 // dirs returns the directories that hold the archive, the primary first.
-func (a archive) dirs() ([]string, error) {
+func (a archive) dirs() (dirs []string, err error) {
 	f, err := a.fs.OpenFile(a.path(failoverName), os.O_RDONLY, 0)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -35,7 +35,14 @@ func (a archive) dirs() ([]string, error) {
 	if err != nil {
 		err = fmt.Errorf("journal: %s: %w", a.path(failoverName), err)
 	}
-	return append([]string{a.dir}, others...), err
+	dirs = append(dirs, a.dir)
+	here, absErr := filepath.Abs(a.dir)
+	for _, dir := range others {
+		if (absErr != nil || dir != here) && !slices.Contains(dirs, dir) { // the archive may have been copied to where its end was
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, err
 }
 
 // parseFailover reads the content of FAILOVER.
@@ -105,20 +112,28 @@ func (w *Writer) joinFailover() error {
 		return fmt.Errorf("journal: Options.Failover is %s, the archive's own directory: must be another one, on another disk", dir)
 	}
 	w.opts.Failover = dir
+	dirs, err := w.a.dirs()
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if slices.Contains(dirs, dir) { // before it is made: it may be a disk that is not mounted
+		if _, err := w.a.readOther(dir); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
 	other := archive{fs: w.a.fs, dir: dir}
 	lock, err := other.makeAndLock()
 	if err != nil {
 		return fmt.Errorf("Options.Failover: %w", err)
 	}
 	w.locks = append(w.locks, lock)
-	dirs, err := w.a.dirs()
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if theirs, any := other.uuid(); any && !slices.Contains(dirs, dir) {
-		if ours, ok := w.a.uuid(); !ok || ours != theirs {
+	if theirs, any := other.uuid(); any {
+		if ours, ok := w.a.uuid(); ok && ours != theirs || !ok && !slices.Contains(dirs, dir) {
 			return fmt.Errorf("journal: Options.Failover is %s: it holds segments of another archive", dir)
 		}
+	}
+	if err := w.a.fs.SyncDir(dir); err != nil { // it is known by its LOCK
+		return fmt.Errorf("journal: Options.Failover: %w", err)
 	}
 	if err := w.a.writeFailover(dir); err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -147,6 +162,21 @@ func (a archive) syncDirs() error {
 	return err
 }
 
+// readOther lists a fail-over directory. One that has nothing of an archive in it, not even a LOCK, is not the one that was written to.
+func (a archive) readOther(dir string) ([]fs.DirEntry, error) {
+	entries, err := a.readDir(dir)
+	what := "which is empty"
+	if err != nil {
+		what = fmt.Sprintf("which cannot be read: %v", err) // not wrapped: to the caller it is not this archive that is not there
+	} else if slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		_, _, ok := parseSegmentName(e.Name())
+		return ok || e.Name() == lockName || e.Name() == headName
+	}) {
+		return entries, nil
+	}
+	return nil, fmt.Errorf("%s says that segments may be in %s, %s; bring it back, or remove its line if nothing was written there", a.path(failoverName), dir, what)
+}
+
 // listOthers adds the segments in the fail-over directories.
 func (a archive) listOthers(segs []segmentFile, foreign []string) ([]segmentFile, []string, error) {
 	dirs, err := a.dirs()
@@ -154,13 +184,17 @@ func (a archive) listOthers(segs []segmentFile, foreign []string) ([]segmentFile
 		return nil, nil, err
 	}
 	for _, dir := range dirs[1:] {
-		entries, err := a.readDir(dir)
+		entries, err := a.readOther(dir)
 		if err != nil {
-			// Not wrapped: to the caller it is not this archive that is not there.
-			return nil, nil, fmt.Errorf("%s says that segments may be in %s, which cannot be read: %v; bring it back, or remove its line if nothing was written there",
-				a.path(failoverName), dir, err)
+			return nil, nil, err
 		}
 		s, f := sortOut(entries, func(name string) string { return filepath.Join(dir, name) })
+		if len(s) > 0 {
+			theirs, ok1 := archive{fs: a.fs, dir: dir}.uuid()
+			if ours, ok2 := a.uuid(); ok1 && ok2 && ours != theirs {
+				return nil, nil, fmt.Errorf("%s says that segments may be in %s, which holds those of another archive; move them away, or remove the line", a.path(failoverName), dir)
+			}
+		}
 		segs, foreign = append(segs, s...), append(foreign, f...)
 	}
 	return segs, foreign, nil
