@@ -111,6 +111,7 @@ func (r *recovery) planLast(i int, aside *segmentFile) error {
 			return closing(f, err)
 		}
 		if torn {
+			_ = closing(f, nil) // it is going to be renamed
 			return r.planLast(i-1, &r.segs[i])
 		}
 	}

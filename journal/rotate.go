@@ -303,9 +303,21 @@ func (w *Writer) failCreate(err error) (again bool, _ error) {
 	return false, w.isFull(fullData, "create", name, -1, err)
 }
 
+// errRoomMade says that a rotation found the disk full, that all is as it was before, and that there is more room now.
+var errRoomMade = errors.New("there was no room, and some has been made")
+
 // rotate ends the current segment and begins the next. Nothing is synced here: the header says so, and the syncer does it, the old segment
-// first. On a full disk all is undone, and the next append tries again.
+// first. On a full disk room is made; where there is none to be had all is undone, and the next append tries again.
 func (w *Writer) rotate(next *nextSegment) error {
+	for {
+		if err := w.rotateOnce(next); err != errRoomMade { //nolint:errorlint // never wrapped
+			return err
+		}
+	}
+}
+
+// rotateOnce is rotate; it returns errRoomMade as it is.
+func (w *Writer) rotateOnce(next *nextSegment) error {
 	old := w.seg
 	info := newFrameInfo()
 	last := old.blockFor(nil, &info, blockSyncMark|blockControlOnly|blockLast, w.durablePos.Load())
@@ -343,8 +355,11 @@ func (w *Writer) rotate(next *nextSegment) error {
 
 // failRotate handles a failure at rotation that has left the current segment as it was. A full disk leaves the prepared one, too.
 func (w *Writer) failRotate(next *nextSegment, op, file string, err error) error {
-	if !isFull(err) {
+	switch {
+	case !isFull(err):
 		return errors.Join(w.fail(op, file, -1, err, false), next.file.Close())
+	case w.makeRoom(w.closing):
+		return errRoomMade
 	}
 	w.putBack(next)
 	w.wasFull = true
