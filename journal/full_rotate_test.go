@@ -11,7 +11,9 @@ import (
 // A disk that gets full at a rotation gets the reserve, or the oldest segment, as at any other place.
 func TestFullDiskAtRotationMakesRoom(t *testing.T) {
 	for name, match := range map[string]func(vfs.Op) bool{
-		"header": func(op vfs.Op) bool { return op.Kind == vfs.OpWrite && op.Name == nextName && op.Len > segmentHeaderLen },
+		"header": func(op vfs.Op) bool {
+			return op.Kind == vfs.OpWrite && op.Name == nextName && op.Len > segmentHeaderLen
+		},
 		"rename": onSegment(vfs.OpRename),
 	} {
 		for _, opts := range []Options{{Reserve: minReserve}, {Retention: Retention{OnFull: true}}} {
