@@ -62,7 +62,7 @@ func (r *Reader) announce(hdr *segmentHeader) {
 // epoch, whose writer found the end of the archive to be there.
 func (r *Reader) takenOver(hdr *segmentHeader) bool {
 	cur := &r.w.hdr
-	return hdr.uuid == cur.uuid && hdr.epoch > cur.epoch &&
+	return hdr.uuid == cur.uuid && hdr.epoch > cur.epoch && hdr.basePos <= r.w.pos() && hdr.baseSeq <= r.w.nextSeq &&
 		(hdr.number <= cur.number || hdr.number == cur.number+1 && hdr.basePos < r.w.pos())
 }
 

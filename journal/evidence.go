@@ -131,7 +131,7 @@ func (a archive) judgeSuccessor(t *tail, pred *walker, later []segmentFile) erro
 		return nil //nolint:nilerr // a successor that was never whole says nothing
 	}
 	defer f.Close() // opened for reading: nothing to lose
-	w := &walker{}
+	w := &walker{abort: pred.abort}
 	w.reset(f, hdr)
 	if len(later) > 1 || !mayHang(hdr, pred) {
 		t.settled = true
@@ -189,6 +189,9 @@ func hasRecord(w *walker, size int64) (bool, error) {
 func searchBlocks(w *walker, from, end int64, found func(off int64, h *blockHeader) bool) error {
 	step := minSearch
 	for off := from; off+blockHeaderLen <= end; {
+		if err := w.aborted(); err != nil {
+			return err
+		}
 		if cap(w.scan) < step+blockHeaderLen {
 			w.scan = make([]byte, step+blockHeaderLen)
 		}
@@ -206,6 +209,9 @@ func searchBlocks(w *walker, from, end int64, found func(off int64, h *blockHead
 				continue
 			}
 			h, bad := decodeBlockHeader(buf[i:i+blockHeaderLen], w.seed, w.hdr.maxBlock)
+			if h.codec != codecRaw && !w.hdr.rewritten() {
+				continue // follows does not take it
+			}
 			if bad == "" && (w.free || h.durablePos <= w.hdr.basePos+uint64(off)+uint64(i)) && !found(off+int64(i), &h) {
 				return nil
 			}

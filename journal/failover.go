@@ -54,7 +54,9 @@ func parseFailover(b []byte) (dirs []string, err error) {
 		if !filepath.IsAbs(line) || strings.ContainsRune(line, 0) {
 			return nil, fmt.Errorf("line %d is no absolute path: %.100q", i+1, line)
 		}
-		dirs = append(dirs, filepath.Clean(line))
+		if dir := filepath.Clean(line); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
 	}
 	return dirs, nil
 }
@@ -205,14 +207,16 @@ func (a archive) listOthers(segs []segmentFile, foreign []string) ([]segmentFile
 // one that takes over, and a number that is not below the other's.
 //
 // Names alone give the candidates away: a segment behind one of a higher epoch, and segments with one base sequence whose numbers are not
-// as many as they are. So an archive without takeovers costs two headers for every run of segments with one base sequence.
+// as many as they are. So an archive without takeovers costs two headers for every run of segments with one base sequence, and no archive more
+// than one for each segment.
 func (a archive) dropDead(segs []segmentFile) []segmentFile {
+	h := headers{a: a, segs: segs}
 	dead := make(map[int]bool)
 	best := 0 // has the highest epoch so far
 	for i := 1; i < len(segs); i++ {
 		if segs[i].epoch >= segs[best].epoch {
 			best = i
-		} else if a.superseded(segs[i], segs[best]) {
+		} else if h.superseded(i, best) {
 			dead[i] = true
 		}
 	}
@@ -221,10 +225,12 @@ func (a archive) dropDead(segs []segmentFile) []segmentFile {
 		for to < len(segs) && segs[to].baseSeq == segs[from].baseSeq {
 			to++
 		}
-		if to-from > 1 && a.numbersClash(segs[from], segs[to-1], to-from) {
+		if to-from > 1 && h.numbersClash(from, to-1) {
 			for i := from; i < to; i++ {
 				for j := i + 1; j < to && !dead[i]; j++ {
-					dead[i] = a.superseded(segs[i], segs[j]) || a.replaced(segs[:from], segs[i], segs[j])
+					if h.superseded(i, j) || h.replaced(from, i, j) {
+						dead[i] = true
+					}
 				}
 			}
 		}
@@ -242,35 +248,64 @@ func (a archive) dropDead(segs []segmentFile) []segmentFile {
 	return kept
 }
 
-// numbersClash reports whether the segments from first to last, n of them, are not numbered one after another as far as that can be seen.
-func (a archive) numbersClash(first, last segmentFile, n int) bool {
-	h1, ok1 := a.headerOf(first)
-	h2, ok2 := a.headerOf(last)
-	return !ok1 || !ok2 || h2.number-h1.number != uint64(n-1)
+// headers reads the headers of segments when they are asked for, each once.
+type headers struct {
+	a    archive
+	segs []segmentFile
+	read map[int]*segmentHeader // nil: cannot be read
 }
 
-// replaced reports whether by, a segment that took over, continues one of those before s, although s, whose header cannot be read, stands
+// of returns the header of segment i, nil when it cannot be read.
+func (h *headers) of(i int) *segmentHeader {
+	hdr, ok := h.read[i]
+	if !ok {
+		if h.read == nil {
+			h.read = make(map[int]*segmentHeader)
+		}
+		if one, whole := h.a.headerOf(h.segs[i]); whole {
+			hdr = &one
+		}
+		h.read[i] = hdr
+	}
+	return hdr
+}
+
+// numbersClash reports whether the segments from first to last are not numbered one after another as far as that can be seen.
+func (h *headers) numbersClash(first, last int) bool {
+	h1, h2 := h.of(first), h.of(last)
+	return h1 == nil || h2 == nil || h2.number-h1.number != uint64(last-first)
+}
+
+// tookOver returns the header of segment by when it took over from another one, after segment i was begun.
+func (h *headers) tookOver(i, by int) *segmentHeader {
+	if h.segs[i].epoch >= h.segs[by].epoch {
+		return nil
+	}
+	if hdr := h.of(by); hdr != nil && hdr.predFlags&predPoisoned != 0 {
+		return hdr
+	}
+	return nil
+}
+
+// replaced reports whether segment by, which took over, continues the one before from, although segment i, whose header cannot be read, stands
 // between them: a crash has left it of a rotation that the takeover has undone.
-func (a archive) replaced(before []segmentFile, s, by segmentFile) bool {
-	h, ok := a.headerOf(by)
-	if !ok || h.predFlags&predPoisoned == 0 || s.epoch >= by.epoch || len(before) == 0 {
+func (h *headers) replaced(from, i, by int) bool {
+	hdr := h.tookOver(i, by)
+	if hdr == nil || from == 0 || h.of(i) != nil {
 		return false
 	}
-	if _, ok := a.headerOf(s); ok {
-		return false
-	}
-	old, ok := a.headerOf(before[len(before)-1])
-	return ok && old.uuid == h.uuid && old.number+1 == h.number
+	old := h.of(from - 1)
+	return old != nil && old.uuid == hdr.uuid && old.number+1 == hdr.number
 }
 
-// superseded reports whether by, which has a higher epoch, took over from before where s is.
-func (a archive) superseded(s, by segmentFile) bool {
-	h, ok := a.headerOf(by)
-	if !ok || h.predFlags&predPoisoned == 0 || s.epoch >= by.epoch {
+// superseded reports whether segment by, which has a higher epoch, took over from before where segment i is.
+func (h *headers) superseded(i, by int) bool {
+	hdr := h.tookOver(i, by)
+	if hdr == nil {
 		return false
 	}
-	old, ok := a.headerOf(s)
-	return !ok && s.baseSeq > by.baseSeq || ok && old.uuid == h.uuid && old.number >= h.number
+	old := h.of(i)
+	return old == nil && h.segs[i].baseSeq > h.segs[by].baseSeq || old != nil && old.uuid == hdr.uuid && old.number >= hdr.number
 }
 
 // headerOf reads a segment's header.

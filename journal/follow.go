@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -274,9 +275,13 @@ func (r *Reader) load(ctx context.Context) error {
 		r.b, r.at = block{}, 0
 		again := false
 		if err == nil {
+			r.ctx = ctx
 			again, err = r.atGap(bad)
+			r.ctx = nil
 		}
 		switch {
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return ctx.Err() // in a search
 		case err == nil && len(r.b.frames) > 0:
 			return nil // an event, see announce
 		case passing(err):
@@ -365,7 +370,7 @@ func (r *Reader) leave(end int64) (again bool, err error) {
 	if v.sealed && t.flags&sealLoss != 0 && w.off > end && r.i+1 < len(r.segs) {
 		return r.passLoss() // a follower that has read what a power cut then took
 	}
-	if w.off != end || v.sealed && (t.nextSeq > w.nextSeq || w.chained && (t.nextSeq != w.nextSeq || t.lastHcrc != w.prevHcrc)) {
+	if w.off != end || v.sealed && (r.sealedSeq() > w.nextSeq || w.chained && (t.nextSeq != w.nextSeq || t.lastHcrc != w.prevHcrc)) {
 		return false, r.misfit(end)
 	}
 	if r.stop > 0 && w.pos() >= r.stop {
@@ -424,14 +429,23 @@ func (r *Reader) misfit(end int64) error {
 		File: r.segs[r.i].name, Offset: w.off, FirstSeq: w.nextSeq, LastSeq: w.nextSeq - 1,
 		Reason: fmt.Sprintf("blocks end at %d with sequence %d, the segment's end is at %d", w.off, w.nextSeq, end),
 	}
-	if v.sealed && v.trailer.nextSeq > w.nextSeq {
-		gap.LastSeq = v.trailer.nextSeq - 1
+	if v.sealed {
+		gap.LastSeq = max(r.sealedSeq(), w.nextSeq) - 1
 	}
 	if !r.opts.Salvage {
 		return gap.corruption()
 	}
 	w.off, w.nextSeq, w.chained = end, gap.LastSeq+1, false
 	return &GapError{Gap: gap}
+}
+
+// sealedSeq returns the sequence after the current segment, which is sealed: its footer's, but none that a later segment has.
+func (r *Reader) sealedSeq() uint64 {
+	next := r.view.trailer.nextSeq
+	if r.i+1 < len(r.segs) {
+		next = min(next, r.segs[r.i+1].baseSeq)
+	}
+	return next
 }
 
 // doubt handles a place where a whole block should be and is not. It is read again before anything is said about it, and once more after
@@ -490,7 +504,9 @@ func (r *Reader) judge(bad string) (tail, error) {
 		}
 	}
 	t, err := r.a.judge(&r.w, bad, r.segs[r.i+1:])
-	r.judgement = &t
+	if err == nil {
+		r.judgement = &t
+	}
 	return t, err
 }
 

@@ -1,6 +1,9 @@
 package journal
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 const (
 	indexEntryLen = 32
@@ -124,8 +127,11 @@ func decodeTrailer(b []byte, seed uint32, size int64) (t trailer, bad string) {
 		indexLen: u32(88), indexCRC: u32(92), lastHcrc: u32(96), blocks: u32(100),
 	}
 	want := uint64(size) - trailerLen - uint64(t.indexLen)
-	if t.dataEnd < segmentHeaderLen || t.dataEnd != want || u64(80) != want || t.indexLen%indexEntryLen != 0 || t.nextSeq < t.firstSeq {
+	if t.dataEnd < segmentHeaderLen || t.dataEnd != want || u64(80) != want || t.indexLen%indexEntryLen != 0 {
 		return t, fmt.Sprintf("footer says data ends at %d and the index has %d bytes: not in a file of %d bytes", t.dataEnd, t.indexLen, size)
+	}
+	if t.nextSeq < t.firstSeq || t.nextSeq > math.MaxInt64 {
+		return t, fmt.Sprintf("footer says that sequences go from %d to %d: out of range", t.firstSeq, t.nextSeq)
 	}
 	return t, ""
 }

@@ -1,5 +1,7 @@
 package journal
 
+import "math"
+
 const (
 	headLen   = 64
 	headMagic = uint32('L') | uint32('B')<<8 | uint32('H')<<16 | uint32('1')<<24
@@ -34,14 +36,15 @@ func (h *head) encode(b []byte, seed uint32) {
 	le.PutUint32(b[4:], crcWith(seed, b[8:headLen]))
 }
 
-// decodeHead reads a HEAD. ok is false when it is not whole or not of this archive: then it says nothing.
+// decodeHead reads a HEAD. ok is false when it is not whole, not of this archive or says what no writer does: then it says nothing.
 func decodeHead(b []byte, seed uint32) (h head, ok bool) {
 	if len(b) < headLen || le.Uint32(b) != headMagic || le.Uint32(b[4:]) != crcWith(seed, b[8:headLen]) {
 		return head{}, false
 	}
 	u64 := func(off int) uint64 { return le.Uint64(b[off:]) }
-	return head{
+	h = head{
 		epoch: u64(8), segment: u64(16), writtenPos: u64(24), durablePos: u64(32), nextSeq: u64(40),
 		lastTime: int64(u64(48)), heartbeat: int64(u64(56)),
-	}, true
+	}
+	return h, max(h.writtenPos, h.durablePos, h.nextSeq) <= math.MaxInt64
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -21,7 +22,7 @@ type ordered struct {
 	window  int64
 	wall    bool // a record is held no longer than the window by the clock on the wall, too
 	heap    []*held
-	arrived []arrival // in the order of reading, from first on; those already given are dropped at the front
+	arrived []arrival // in the order of reading, from first on, with some that were given already: less than four times as many as were held at once
 	first   int
 	count   uint64 // records read
 	free    []*held
@@ -106,7 +107,7 @@ func (r *Reader) give(h *held) Record {
 
 // due reports whether the earliest record need not wait any longer.
 func (o *ordered) due() bool {
-	if o.newest-o.heap[0].rec.Time >= o.window || len(o.heap) > maxHeldRecords || o.bytes > maxHeldBytes {
+	if uint64(o.newest)-uint64(o.heap[0].rec.Time) >= uint64(o.window) || len(o.heap) > maxHeldRecords || o.bytes > maxHeldBytes {
 		return true
 	}
 	return o.wall && o.overdue(time.Now())
@@ -148,10 +149,9 @@ func (o *ordered) push(rec Record, epoch uint64) {
 	}
 	o.newest = max(o.newest, rec.Time)
 	o.bytes += cap(h.buf)
-	if o.first > 0 && len(o.arrived) == cap(o.arrived) { // room at the front instead of growing
-		n := copy(o.arrived, o.arrived[o.first:])
-		clear(o.arrived[n:])
-		o.arrived, o.first = o.arrived[:n], 0
+	if len(o.arrived) == cap(o.arrived) && len(o.heap) <= cap(o.arrived)/2 { // room instead of growing
+		o.arrived = slices.DeleteFunc(o.arrived, func(a arrival) bool { return a.h == nil || a.h.n != a.n })
+		o.first = 0
 	}
 	o.arrived = append(o.arrived, arrival{h: h, n: h.n})
 	o.heap = append(o.heap, h)

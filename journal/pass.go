@@ -329,6 +329,9 @@ func (p *pass) skipRest(from int64, t tail, bad string) error {
 	switch {
 	case p.sealed:
 		next = p.trailer.nextSeq
+		if !p.last() {
+			next = min(next, p.s.segs[p.i+1].baseSeq)
+		}
 	case !p.last():
 		next = p.s.segs[p.i+1].baseSeq
 	}

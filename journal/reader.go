@@ -71,6 +71,8 @@ type Reader struct {
 	gap     error  // Salvage: met by OpenReader, for the first Next
 	err     error  // final
 
+	ctx context.Context // of the Next that looks for what is behind the whole blocks; nil otherwise
+
 	judgement *tail // on the first damage of this segment
 	torn      *TornError
 }
@@ -92,6 +94,12 @@ func OpenReader(dir string, opts *ReaderOptions) (*Reader, error) {
 		r.opts.FS = vfs.OS
 	}
 	r.a = archive{fs: r.opts.FS, dir: dir}
+	r.w.abort = func() error {
+		if r.ctx == nil {
+			return nil
+		}
+		return r.ctx.Err()
+	}
 	r.fits = r.opts.FromTime == 0
 	if r.opts.Window < 0 {
 		return nil, fmt.Errorf("journal: ReaderOptions.Window is %v: must not be negative", r.opts.Window)

@@ -94,7 +94,7 @@ func (r *Reader) damage(t tail) error {
 		case v.succ != nil:
 			next = v.succ.predSeq
 		case v.sealed:
-			next = v.trailer.nextSeq
+			next = r.sealedSeq()
 		}
 		if !finished && !w.hdr.rewritten() {
 			end = max(end, offsetOf(t.promised, w.hdr.basePos))

@@ -94,7 +94,7 @@ type salvager struct {
 // run goes through all segments.
 func (s *salvager) run() error {
 	s.rep.Segments = len(s.segs)
-	w := &walker{}
+	w := &walker{abort: s.stopped}
 	for i := range s.segs {
 		if err := s.segment(i, w); err != nil {
 			return err
@@ -190,7 +190,7 @@ func (s *salvager) segment(i int, w *walker) error {
 // leave ends a segment.
 func (s *salvager) leave(p *pass) {
 	end := *p.w
-	end.buf, end.raw, end.scan, end.file = nil, nil, nil, nil
+	end.buf, end.raw, end.scan, end.file, end.abort = nil, nil, nil, nil, nil
 	s.prev, s.prevI = &end, p.i
 	if p.headless {
 		s.prev = nil

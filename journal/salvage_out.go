@@ -147,14 +147,13 @@ func (s *salvager) fill(partial archive) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	before := s.done
-	v, err := newVerifier(partial.dir, &VerifyOptions{FS: s.a.fs, Progress: func(done, total int64) {
+	v, err := newVerifier(partial.dir, &VerifyOptions{FS: s.a.fs, Stop: s.stop, Progress: func(done, total int64) {
 		share := float64(done) / float64(max(total, 1))
 		s.show(before + int64(share*float64(s.total-before)))
 	}})
 	if err != nil {
 		return err
 	}
-	v.abort = s.stopped
 	rep, err := v.verify()
 	if err != nil {
 		return err
@@ -169,7 +168,7 @@ func (s *salvager) fill(partial archive) error {
 
 // collectNames reads the stream tables at the start of all segments, so that a table that is damaged is made up for by the next.
 func (s *salvager) collectNames() error {
-	w := &walker{}
+	w := &walker{abort: s.stopped}
 	for _, file := range s.segs {
 		f, hdr, err := s.a.openSegment(file)
 		var c *CorruptionError

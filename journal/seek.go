@@ -244,7 +244,10 @@ func (r *Reader) rewalk() error {
 		skip: func(h *blockHeader) bool { return h.nextSeq() <= seq && h.baseSeq < seq },
 		over: func(h *blockHeader) bool { return h.baseSeq <= seq },
 	})
-	if err == nil && w.nextSeq != seq {
+	if err != nil { // nothing has happened yet
+		w.restore(&start)
+		r.probed = true
+	} else if w.nextSeq != seq {
 		w.restore(&start)
 	}
 	return err

@@ -182,7 +182,7 @@ func (a archive) beforeFirst(first segmentHeader) (gap Gap, missing bool) {
 	case !ok:
 		gap.Reason = fmt.Sprintf("segments before number %d are missing, and no file %s says that they were removed on purpose", first.number, trimName)
 	case note.segment < first.number:
-		gap.FirstSeq = note.firstSeq
+		gap.FirstSeq = min(note.firstSeq, first.predSeq) // a note that would leave no segment is not believed
 		gap.Reason = fmt.Sprintf("segments %d to %d are missing: %s says that the archive begins with number %d", note.segment, first.number-1, trimName, note.segment)
 	default:
 		gap.Trimmed = true

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -15,6 +16,7 @@ type VerifyOptions struct {
 	Workers  int                     // segments read at once; default GOMAXPROCS
 	FS       vfs.FS                  // default: the operating system's; used by all workers
 	Progress func(done, total int64) // called about every MiB with bytes read and bytes there are, on the caller's goroutine; default none
+	Stop     <-chan struct{}         // when it is closed, Verify ends soon with context.Canceled
 }
 
 // verifier puts the reports on the segments, which workers make in any order, together in the archive's order.
@@ -32,7 +34,7 @@ type verifier struct {
 	stop     atomic.Bool   // workers need not go on
 	shown    int64         // bytes at the last call of progress
 	progress func(done, total int64)
-	abort    func() error // asked now and then: its error ends the work
+	quit     <-chan struct{} // when it is closed, the work ends
 	workers  int
 }
 
@@ -80,7 +82,7 @@ func newVerifier(dir string, opts *VerifyOptions) (*verifier, error) {
 	}
 	return &verifier{
 		survey: newSurvey(o.FS, dir), rep: newReport(), workers: o.Workers, tick: make(chan struct{}, 1), progress: o.Progress,
-		abort: func() error { return nil },
+		quit: o.Stop,
 	}, nil
 }
 
@@ -119,10 +121,14 @@ func (v *verifier) run(workers int) error {
 		for ; issued < len(v.segs) && issued-next < window; issued++ {
 			jobs <- issued
 		}
-		if err := v.abort(); err != nil {
-			return err
+		select {
+		case <-v.quit:
+			return context.Canceled
+		default:
 		}
 		select {
+		case <-v.quit:
+			return context.Canceled
 		case p := <-parts:
 			waiting[p.i] = p
 		case <-v.tick:
@@ -132,7 +138,9 @@ func (v *verifier) run(workers int) error {
 		for p := waiting[next]; p != nil; p = waiting[next] {
 			delete(waiting, next)
 			next++
-			if err := v.merge(p); err != nil {
+			if err := v.merge(p); errors.Is(err, errStopped) {
+				return context.Canceled
+			} else if err != nil {
 				return err
 			}
 			if v.rep.Torn != nil {
@@ -173,13 +181,13 @@ func (wk *verifyWorker) segment(i int) *part {
 		p.unborn = true
 		return p
 	}
-	w := &walker{buf: wk.buf, raw: wk.raw}
+	w := &walker{buf: wk.buf, raw: wk.raw, abort: v.halted}
 	w.reset(f, hdr)
 	clear(wk.totals)
 	ps := &pass{s: v.survey, i: i, w: w, seg: newSegment(f, v.segs[i].name, hdr), rep: p.rep, totals: wk.totals, onRead: v.note}
 	p.err = ps.run()
 	wk.buf, wk.raw, wk.totals = w.buf, w.raw, ps.totals
-	w.buf, w.raw, w.scan, w.file = nil, nil, nil, nil
+	w.buf, w.raw, w.scan, w.file, w.abort = nil, nil, nil, nil, nil
 	p.w, p.table, p.damaged = w, ps.table, ps.damaged || ps.unsure || w.lossy
 	if !ps.unsure {
 		p.end = ps.seg.ordinals
@@ -194,10 +202,20 @@ func (v *verifier) note(n int64) error {
 	case v.tick <- struct{}{}:
 	default: // the caller is going to look already
 	}
+	return v.halted()
+}
+
+// halted is errStopped when workers need not go on. Workers call it.
+func (v *verifier) halted() error {
 	if v.stop.Load() {
 		return errStopped
 	}
-	return nil
+	select {
+	case <-v.quit:
+		return errStopped
+	default:
+		return nil
+	}
 }
 
 // show calls progress when there is something new to say.

@@ -34,6 +34,8 @@ type walker struct {
 	bufOff int64
 	scan   []byte // scratch of searchBlocks
 	raw    []byte // the frames of a compressed block
+
+	abort func() error // asked before each read: its error ends the work; nil when nobody wants to end it
 }
 
 // block is a whole, checked block. frames lives until the next call to the walker.
@@ -49,7 +51,7 @@ func (w *walker) reset(f vfs.File, hdr segmentHeader) {
 	*w = walker{
 		file: f, hdr: hdr, seed: crcSeed(hdr.salt),
 		off: segmentHeaderLen, prevHcrc: hdr.crc, chained: true, nextSeq: hdr.baseSeq, maxTime: noMaxTime,
-		buf: w.buf[:0], scan: w.scan, raw: w.raw, recent: w.recent[:0],
+		buf: w.buf[:0], scan: w.scan, raw: w.raw, recent: w.recent[:0], abort: w.abort,
 	}
 }
 
@@ -62,12 +64,23 @@ func (w *walker) endHcrc() uint32 { return w.hdr.endHcrc(w.prevHcrc) }
 // forget drops what was read ahead: the file may have changed since.
 func (w *walker) forget() { w.buf = w.buf[:0] }
 
+// aborted is the error of abort.
+func (w *walker) aborted() error {
+	if w.abort == nil {
+		return nil
+	}
+	return w.abort()
+}
+
 // peek returns n bytes of the file from off on, or fewer when end comes before. It reads nothing at or after end.
 func (w *walker) peek(off int64, n int, end int64) ([]byte, error) {
 	n = int(min(int64(n), max(0, end-off)))
 	if off >= w.bufOff && off+int64(n) <= w.bufOff+int64(len(w.buf)) {
 		i := int(off - w.bufOff)
 		return w.buf[i : i+n : i+n], nil
+	}
+	if err := w.aborted(); err != nil {
+		return nil, err
 	}
 	have := 0
 	if off >= w.bufOff && off < w.bufOff+int64(len(w.buf)) {

@@ -32,7 +32,8 @@ def read(*path):
 def small(data, magic, uuid, layout):
     """6: the fields of a 64-byte file such as HEAD, zeros when it says nothing."""
     ok = len(data) == 64 and data[:4] == magic and crc32c(data[8:], crc32c(uuid)) == u32(data, 4)
-    return struct.unpack_from(layout, data if ok else bytes(64), 8)
+    fields = struct.unpack_from(layout, data if ok else bytes(64), 8)
+    return fields if magic != b"LBH1" or max(fields[2:]) < LIMIT else (0,) * len(fields)
 
 def frames(data):
     """4: the frames of a block that are not skips: kind, flags, stream, time, payload."""
@@ -67,7 +68,7 @@ class Segment:
         self.blocks, self.lost, self.undecoded, self.trailer = {}, 0, False, None
         if len(d) >= 4096 + 128 and d[-128:-120] == b"LBJFOOT1" and d[-4:] == b"LBJE" and crc32c(d[-128:-8], self.seed) == u32(d, len(d) - 8):
             t = trailer_at(d, len(d) - 128)
-            if t.version == 1 and 4096 <= t.end == t.index_off == len(d) - 128 - t.index_len and t.index_len % 32 == 0:
+            if t.version == 1 and 4096 <= t.end == t.index_off == len(d) - 128 - t.index_len and t.index_len % 32 == 0 and t.first <= t.next < LIMIT:
                 self.trailer = t
     def pos(self):
         return self.h.pos + (self.h.orig_len if self.h.features else self.x)
@@ -137,7 +138,7 @@ class Archive:
         self.out, self.worst, self.problems, self.lost, self.missing, self.sealed = out, 0, [], [], [], False
         self.names, self.ordinals, self.records, self.undecoded = {}, {}, 0, 0
         self.seq, self.prev, self.max_time = None, None, -LIMIT  # expected; the segment before, None when its end is not known
-        dirs, segs = [path] + [d for d in read(path, "FAILOVER").decode().split("\n") if d], []
+        dirs, segs = [path] + sorted({os.path.normpath(d) for d in read(path, "FAILOVER").decode().split("\n") if d}), []
         for d, name in [(d, name) for d in dirs for name in os.listdir(d)]:
             m = re.fullmatch(r"(\d{20})-([0-9a-f]{8,16})\.lbj", name)
             if m and name == "%020d-%08x.lbj" % (int(m[1]), int(m[2], 16)) and int(m[1]) < 1 << 64:
@@ -232,7 +233,7 @@ class Archive:
                 continue
             fit = ((x, b) for x, b in s.search(s.x) if b.base >= s.seq and x + 64 + b.stored <= end and (b.count or b.crc not in s.met))
             x, b = next(fit, (end, None))
-            seq = b.base if b else t.next if t else n.base if n else reach
+            seq = b.base if b else min(t.next, n.base if n else LIMIT) if t else n.base if n else reach
             self.say("corrupt", s, what, s.seq, seq - 1)
             s.x, s.seq, s.prev, s.max_time = x, max(s.seq, seq), None, -LIMIT
             if not b:
