@@ -64,7 +64,7 @@ func (r *Reader) open(i int) error {
 // declaredGap is the gap that the current segment says is before it.
 func (r *Reader) declaredGap() Gap {
 	hdr := &r.w.hdr
-	return Gap{File: r.segs[r.i].name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: "lost before the archive was salvaged"}
+	return Gap{File: r.segs[r.i].name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing, Declared: true}
 }
 
 // use makes segment i, which has been opened, the current one.

@@ -9,6 +9,7 @@ type Gap struct {
 	Bytes    int64  // bytes of the file that cannot be read; 0 when the file does not have them
 	Reason   string // why
 	Trimmed  bool   // the records were removed on purpose: the archive says so itself
+	Declared bool   // the archive is a copy that Salvage has made, and says that they are missing: it is whole without them
 }
 
 // Lost returns how many records are missing, and whether that number is known.

@@ -212,7 +212,7 @@ func (s *salvager) beginSegment(i int, hdr segmentHeader) {
 		s.gap(Gap{File: name, FirstSeq: s.next, LastSeq: max(hdr.baseSeq, s.next) - 1, Reason: c.Reason}, true)
 	}
 	if declared && s.next < hdr.baseSeq {
-		s.declared(Gap{File: name, FirstSeq: s.next, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing})
+		s.declared(Gap{File: name, FirstSeq: s.next, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing, Declared: true})
 	}
 	s.begun = true
 	s.upTo(i, hdr.baseSeq)

@@ -293,7 +293,7 @@ func (v *verifier) checkStart(p *part, first bool) {
 		v.ordinals = nil
 	}
 	if hdr.predSeq < hdr.baseSeq {
-		v.rep.gap(Gap{File: name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing})
+		v.rep.gap(Gap{File: name, FirstSeq: hdr.predSeq, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing, Declared: true})
 	}
 	if first {
 		if gap, missing := v.a.beforeFirst(hdr); missing && gap.Trimmed {

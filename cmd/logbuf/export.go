@@ -27,8 +27,8 @@ csv      RFC 4180: CRLF ends a line, fields are quoted where they have to be and
          3339, UTC), unix_ns, stream, stream_id, kind (data, user-N, loss, gap or
          mark), code (WebSocket opcode), opcode (its name), final, outbound,
          compressed, truncated, size (bytes), encoding, payload, and loss_first
-         (ordinal in its stream), loss_records, loss_bytes, loss_from, loss_to,
-         loss_reason. --payload says how payloads are written: text (base64 where
+         (ordinal in its stream; a sequence for damage), loss_records, loss_bytes,
+         loss_from, loss_to, loss_reason. --payload says how payloads are written: text (base64 where
          they are no UTF-8), base64 or hex; "encoding" says it for each line.
 
 parquet  The same columns, without unix_ns, size and encoding: times are

@@ -144,7 +144,11 @@ func describeLoss(l journal.Loss, at func(ns int64) string) string {
 	}
 	fmt.Fprintf(&b, " (%v)", l.Reason)
 	if l.Records > 0 {
-		fmt.Fprintf(&b, ", number %d to %d of the stream", l.First, l.First+l.Records-1)
+		of := " of the stream"
+		if l.Reason == journal.LossDamage {
+			of = "" // sequences: of which streams they were, nobody knows
+		}
+		fmt.Fprintf(&b, ", number %d to %d%s", l.First, l.First+l.Records-1, of)
 	}
 	fmt.Fprintf(&b, ", from %s to %s", at(l.From), at(l.To))
 	return b.String()

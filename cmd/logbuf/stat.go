@@ -178,7 +178,7 @@ func (c *counting) addGap(g journal.Gap) {
 	if lost, known := g.Lost(); known {
 		c.stats.Missing += lost
 	}
-	c.missing = c.missing || !g.Trimmed
+	c.missing = c.missing || !g.Trimmed && !g.Declared
 }
 
 func (c *counting) addLoss(rec journal.Record) {

@@ -22,7 +22,7 @@ func newExitCodesTopic() *cobra.Command {
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesLong}
 }
 
-const formatsLong = `Output formats of cat, tail and replay (--format):
+const formatsLong = `Output formats of cat, tail, grep and replay (--format):
 
 text  One line per record: sequence, time, stream, kind, size in bytes, payload.
           42  2026-11-21T09:30:00.123456789Z  trades  <text       27  {"px":101.5}
@@ -46,8 +46,9 @@ json  One object per line. Data:
         payload_base64
       Control records have kind "stream", "loss", "mark", "close" or another name,
       and the seq of the data record that comes next. A loss carries an object
-      "loss": first (ordinal in its stream), records, bytes, from, to, reason; a
-      mark its "text"; what this build does not know comes as payload_base64.
+      "loss": first (ordinal in its stream; with the reason "damage" a sequence),
+      records, bytes, from, to, reason; a mark its "text"; what this build does not
+      know comes as payload_base64.
 
 hex   A line that begins with '#', then the payload as 'hexdump -C' shows it.
 

@@ -20,7 +20,7 @@ durable. Corruption is damage to bytes that were. A loss is neither: records are
 missing that nobody was promised (a power cut between two segments), or the oldest
 segments are gone and no note says that they were removed on purpose.
 
-Records that were lost while recording (a full ring, a reconnect) are listed too, as
+Records that the archive says were lost (a full ring, a reconnect) are listed too, as
 is what was trimmed or declared missing by 'logbuf salvage'; that is no damage.
 
 Exit codes: 0 clean, 1 torn tail, 2 corrupt, 3 unreadable, 4 loss, 64 usage.`
@@ -223,7 +223,7 @@ func (v verifyText) losses() {
 	if more > 0 {
 		atLeast = "at least "
 	}
-	v.printf("lost while recording: %s%s, %s, in %s:", atLeast, cli.Plural(records, "record"), cli.Bytes(bytes),
+	v.printf("lost, as the archive says: %s%s, %s, in %s:", atLeast, cli.Plural(records, "record"), cli.Bytes(bytes),
 		cli.Plural(v.r.LossRecords, "loss record"))
 	for _, l := range v.r.Losses {
 		v.printf("  before %d  %s  %s", l.Seq, streamLabel(l), describeLoss(l.Loss, v.at))
