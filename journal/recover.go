@@ -399,6 +399,7 @@ func eachStream(frames []byte, define func(id uint16, name string)) {
 // repair carries the plan out. The order: bytes are copied and synced before they are cut, cut before the footer says where the end is, and
 // the footer is there before the next segment is.
 func (r *recovery) repair() error {
+	_ = r.a.fs.Remove(r.a.path(reserveName)) // left by a crash; the repair may need the room, and nobody else gives it back
 	if r.aside != nil {
 		if err := r.setAside(); err != nil {
 			return err

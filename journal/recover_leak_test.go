@@ -94,3 +94,27 @@ func TestRecoveryClosesFiles(t *testing.T) {
 		})
 	}
 }
+
+// A reserve that a crash has left is given back before anything is repaired: on a full disk there may be no other room, and a writer without
+// Options.Reserve would keep it for ever.
+func TestReserveLeftByCrash(t *testing.T) {
+	for _, reserve := range []int64{0, minReserve} {
+		mem := vfs.NewMem()
+		w, err := openStepped(memDir, &Options{FS: mem, Sync: SyncNone, Reserve: minReserve})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, w, 10, 10)
+		img := mem.Clone()
+		mustClose(t, w)
+		img.SetLimit(img.Used())
+		w = mustOpen(t, memDir, &Options{FS: img, Reserve: reserve})
+		if w.NextSeq() != 10 {
+			t.Errorf("next sequence %d", w.NextSeq())
+		}
+		mustClose(t, w)
+		if _, err := img.Stat(filepath.Join(memDir, reserveName)); err == nil {
+			t.Error("the reserve is still there")
+		}
+	}
+}

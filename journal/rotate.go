@@ -201,7 +201,7 @@ func (w *Writer) prepareLoop() {
 func (w *Writer) prepareOnce() {
 	s := &w.sync
 	s.mu.Lock()
-	have := s.next != nil || s.fault != nil || s.poisoned != nil
+	have := s.next != nil || s.rotating || s.fault != nil || s.poisoned != nil // after a rotation the syncer asks again
 	home := s.home
 	s.mu.Unlock()
 	if have {
@@ -264,7 +264,7 @@ func (w *Writer) takeNext(must bool) (*nextSegment, error) {
 			return nil, s.inDoubt(s.poisoned)
 		case s.next != nil && s.sealing == nil && s.curSynced:
 			next := s.next
-			s.next = nil
+			s.next, s.rotating = nil, true
 			return next, nil
 		case s.full.sealing() && must:
 			return nil, s.inDoubt(s.full.last)
@@ -310,9 +310,16 @@ var errRoomMade = errors.New("there was no room, and some has been made")
 // first. On a full disk room is made; where there is none to be had all is undone, and the next append tries again.
 func (w *Writer) rotate(next *nextSegment) error {
 	for {
-		if err := w.rotateOnce(next); err != errRoomMade { //nolint:errorlint // never wrapped
-			return err
+		err := w.rotateOnce(next)
+		if err == errRoomMade { //nolint:errorlint // never wrapped
+			continue
 		}
+		if err != nil {
+			w.sync.mu.Lock()
+			w.sync.rotating = false
+			w.sync.mu.Unlock()
+		}
+		return err
 	}
 }
 
@@ -345,6 +352,7 @@ func (w *Writer) rotateOnce(next *nextSegment) error {
 	w.seg, w.begun = seg, time.Now()
 	s := &w.sync
 	s.mu.Lock()
+	s.rotating = false // before the syncer may ask for the next one
 	s.sealing, s.sealingAt, s.cur, s.curSynced, s.number = old, old.mark(s.written.n+1), seg, false, hdr.number
 	s.written = seg.mark(s.written.n + 2)
 	s.segments++

@@ -40,6 +40,7 @@ type syncState struct {
 	sealingAt mark     // its end
 	next      *nextSegment
 	nextErr   error // why there is no next segment
+	rotating  bool  // a rotation has taken next, and its file may still be named next.tmp
 	number    uint64
 	lastTime  int64
 	written   mark   // all before it is written
