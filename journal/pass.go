@@ -33,6 +33,7 @@ type pass struct {
 	damaged  bool     // totals cannot be compared with the footer any more
 	table    ordinals // of the stream table, nil when its end was not seen
 	unsure   bool     // records of streams that are not known are declared lost: ordinals are at least what was counted
+	probe    walker   // for looks ahead, with beyond
 }
 
 func (p *pass) run() error {
@@ -295,7 +296,7 @@ func (p *pass) search(bad string) (found bool, err error) {
 	w := p.w
 	from := w.off
 	err = searchBlocks(w, from, p.end, func(off int64, h *blockHeader) bool {
-		if h.baseSeq < w.nextSeq || off+h.size() > p.end || w.met(h) {
+		if h.baseSeq < w.nextSeq || off+h.size() > p.end || w.met(h) || p.beyond && !p.belongs(off, h) {
 			return true // a copy, in some record's payload or of a block
 		}
 		found = true
@@ -304,6 +305,33 @@ func (p *pass) search(bad string) (found bool, err error) {
 		return false
 	})
 	return found, err
+}
+
+// belongs reports whether to go on at a block header that a search has found. Its frames must be whole: if they are not, nothing is lost by
+// going past it, and it may be a piece of a block that a misdirected write has put here. A block that promises more than what is before it was
+// written further on in the file: either bytes have been cut out before it, or it is such a piece. Then blocks that come before it stand
+// behind it.
+func (p *pass) belongs(off int64, h *blockHeader) bool {
+	w, probe := p.w, &p.probe
+	probe.reset(w.file, w.hdr)
+	probe.seed, probe.off, probe.nextSeq, probe.chained, probe.free = w.seed, off, h.baseSeq, false, true
+	var b block
+	if bad, err := probe.next(p.end, &b); bad != "" || err != nil {
+		return err != nil // met by who reads there
+	}
+	if h.durablePos <= w.hdr.basePos+uint64(off) {
+		return true
+	}
+	misplaced := false
+	probe.free = false
+	err := searchBlocks(probe, off+blockAlign, p.end, func(_ int64, next *blockHeader) bool {
+		if next.baseSeq < w.nextSeq || w.met(next) {
+			return true
+		}
+		misplaced = next.baseSeq <= h.baseSeq
+		return false
+	})
+	return err != nil || !misplaced
 }
 
 // report adds a problem at the offsets [off, end) that costs the records from the walker's next one up to next.

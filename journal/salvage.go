@@ -47,7 +47,8 @@ type SalvageReport struct {
 // reading it back, and renamed at the end. What an interrupted salvage leaves has that name, and the next one removes it.
 //
 // The error wraps ErrNotArchive or ErrVersion, wraps fs.ErrExist when out is in use, or is one of the system's; damage is no error. Salvage
-// holds one block at a time, at most 64 MiB, the index of a segment, at most 96 MiB, and the names of the streams.
+// holds one block at a time, and where there is damage two, of at most 64 MiB, the index of a segment, at most 96 MiB, and the names of the
+// streams.
 func Salvage(dir, out string, opts *SalvageOptions) (*SalvageReport, error) {
 	var o SalvageOptions
 	if opts != nil {

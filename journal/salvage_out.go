@@ -24,6 +24,7 @@ type salvageOut struct {
 	all    []string // names of the streams that any segment's table has, by id − 1
 	names  []string // of those defined up to here
 	ord    ordinals // after what was written
+	before ordinals // what they were before the stream table being read, nil when that is not known
 	unsure bool     // definitions may have been lost since the last table
 
 	src     segmentHeader // of the segment being read
@@ -238,12 +239,28 @@ func (o *salvageOut) trimmedBefore(src archive, uuid [16]byte, first uint64) {
 // table takes in a block of the stream table of the segment that is read: it replaces what is known of streams.
 func (o *salvageOut) table(frames []byte) {
 	if o.wanted && !o.tabled {
+		o.before = o.ord
+		if o.unsure || o.loss != nil {
+			o.before = nil
+		}
 		o.names, o.ord, o.unsure, o.tabled = nil, nil, false, true
 	}
 	o.define(frames)
 	info := newFrameInfo()
 	walkFrames(frames, 0, len(frames), &info)
 	o.ord.take(frames, &info)
+	if o.before.take(frames, &info) != "" { // something is missing that was not met as damage
+		o.missing(o.next(), 0)
+		o.before = nil
+	}
+}
+
+// next returns the sequence after the last record written.
+func (o *salvageOut) next() uint64 {
+	if o.seg == nil {
+		return 0
+	}
+	return o.seg.nextSeq
 }
 
 // missing says that records are missing before the next block; 0 when it is not known how many, or only control records.
@@ -300,13 +317,18 @@ func (o *salvageOut) block(frames []byte, info *frameInfo, flags uint16) error {
 	if info.own > 0 {
 		o.define(frames)
 	}
+	if bad := o.ord.take(frames, info); bad != "" && !o.unsure { // as above
+		o.missing(o.next(), 0)
+		if err := o.writeLoss(); err != nil {
+			return err
+		}
+	}
 	s := o.seg
 	h := s.blockFor(frames, info, flags, s.hdr.basePos) // the segment before is durable
 	h.encode(o.header[:], s.seed)
 	if _, err := s.file.WritevAt([][]byte{o.header[:], frames}, s.off); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	o.ord.take(frames, info)
 	s.note(&h, info)
 	return nil
 }
