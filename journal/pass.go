@@ -33,6 +33,7 @@ type pass struct {
 	damaged  bool     // totals cannot be compared with the footer any more
 	table    ordinals // of the stream table, nil when its end was not seen
 	unsure   bool     // records of streams that are not known are declared lost: ordinals are at least what was counted
+	found    int64    // where the last search has found a block: never twice the same, whatever is wrong there
 	probe    walker   // for looks ahead, with beyond
 }
 
@@ -296,10 +297,10 @@ func (p *pass) search(bad string) (found bool, err error) {
 	w := p.w
 	from := w.off
 	err = searchBlocks(w, from, p.end, func(off int64, h *blockHeader) bool {
-		if h.baseSeq < w.nextSeq || off+h.size() > p.end || w.met(h) || p.beyond && !p.belongs(off, h) {
+		if off == p.found || h.baseSeq < w.nextSeq || off+h.size() > p.end || w.met(h) || p.beyond && !p.belongs(off, h) {
 			return true // a copy, in some record's payload or of a block
 		}
-		found = true
+		found, p.found = true, off
 		p.report(from, off, h.baseSeq, bad)
 		w.off, w.nextSeq, w.chained, w.maxTime = off, h.baseSeq, false, noMaxTime
 		return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
@@ -54,7 +55,7 @@ func Salvage(dir, out string, opts *SalvageOptions) (*SalvageReport, error) {
 	if opts != nil {
 		o = *opts
 	}
-	s := &salvager{survey: newSurvey(o.FS, dir), rep: &SalvageReport{}, progress: o.Progress, stop: o.Stop}
+	s := &salvager{survey: newSurvey(o.FS, dir), rep: &SalvageReport{}, progress: o.Progress, stop: o.Stop, limit: math.MaxUint64}
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
@@ -81,9 +82,12 @@ type salvager struct {
 	uuid  [16]byte // the archive's
 	known bool     // uuid is
 	next  uint64   // sequence after the last one delivered or known to be missing
-	begun bool     // a segment has been met
-	prev  *walker  // at the end of the segment before; nil when that is not known
-	prevI int      // which one that is
+	limit uint64   // sequence that the segment being read ends before, as far as that is known and does not show; MaxUint64 for none
+	gaps  []unsettled
+	file  string  // name of the segment being read
+	begun bool    // a segment has been met
+	prev  *walker // at the end of the segment before; nil when that is not known
+	prevI int     // which one that is
 
 	stop     <-chan struct{}
 	progress func(done, total int64)
@@ -101,13 +105,14 @@ func (s *salvager) run() error {
 			return err
 		}
 	}
-	if g, missing := s.missingAtEnd(s.prev, s.prevI, s.next); missing && s.rep.Torn == nil {
+	if g, missing := s.missingAtEnd(s.prev, s.prevI, s.reach()); missing && s.rep.Torn == nil {
 		s.gap(g, true)
-	} else if h := s.head; s.prev == nil && s.headOK && h.durablePos == h.writtenPos && h.nextSeq > s.next { // its position says nothing
+	} else if h := s.head; s.prev == nil && s.headOK && h.durablePos == h.writtenPos && h.nextSeq > s.reach() { // its position says nothing
 		g.File, g.Reason = s.segs[len(s.segs)-1].name, "HEAD says that more was durable"
-		g.FirstSeq, g.LastSeq = s.next, h.nextSeq-1
+		g.FirstSeq, g.LastSeq = s.reach(), h.nextSeq-1
 		s.gap(g, true)
 	}
+	s.settle(math.MaxUint64)
 	s.rep.NextSeq = s.next
 	if s.out != nil {
 		return s.out.end(s.next)
@@ -143,6 +148,7 @@ func (s *salvager) amend() error {
 // segment goes through segment i.
 func (s *salvager) segment(i int, w *walker) error {
 	file := s.segs[i]
+	s.file = file.name
 	f, hdr, err := s.a.openSegment(file)
 	var c *CorruptionError
 	headless := errors.As(err, &c)
@@ -176,6 +182,9 @@ func (s *salvager) segment(i int, w *walker) error {
 	if s.out != nil {
 		s.out.plan(hdr)
 	}
+	if headless {
+		s.limit = s.limitOf(i)
+	}
 	p := &pass{
 		s: s.survey, i: i, w: w, seg: newSegment(f, file.name, w.hdr), rep: newReport(), headless: headless, beyond: true,
 		onBlock: s.block, onGap: s.gap, onRead: s.read,
@@ -188,91 +197,29 @@ func (s *salvager) segment(i int, w *walker) error {
 	return nil
 }
 
+// limitOf returns the sequence that segment i, whose header is lost, ends before. What it has from there on is no part of the archive when its
+// writer has failed: another one has written those records again.
+func (s *salvager) limitOf(i int) uint64 {
+	if i+1 < len(s.segs) {
+		if hdr, ok := s.a.headerOf(s.segs[i+1]); ok && hdr.uuid == s.uuid && hdr.predFlags&predPoisoned != 0 {
+			return hdr.predSeq
+		}
+	}
+	return math.MaxUint64
+}
+
 // leave ends a segment.
 func (s *salvager) leave(p *pass) {
 	end := *p.w
 	end.buf, end.raw, end.scan, end.file, end.abort = nil, nil, nil, nil, nil
 	s.prev, s.prevI = &end, p.i
+	if s.limit < math.MaxUint64 { // gaps behind it are none
+		s.settle(s.limit)
+		s.limit = math.MaxUint64
+	}
 	if p.headless {
 		s.prev = nil
 	}
-}
-
-// beginSegment compares a segment's header with what came before it.
-func (s *salvager) beginSegment(i int, hdr segmentHeader) {
-	name := s.segs[i].name
-	declared := hdr.predFlags&predGap != 0 && hdr.predSeq < hdr.baseSeq
-	var c *CorruptionError
-	switch {
-	case !s.begun:
-		s.rep.FirstSeq, s.next = 0, 0
-		if g, missing := s.a.beforeFirst(hdr); missing {
-			s.missingBefore(g)
-		}
-	case s.prev != nil && errors.As(checkSuccessor(s.prev, hdr, name), &c):
-		s.gap(Gap{File: name, FirstSeq: s.next, LastSeq: max(hdr.baseSeq, s.next) - 1, Reason: c.Reason}, true)
-	}
-	if declared && s.next < hdr.baseSeq {
-		s.declared(Gap{File: name, FirstSeq: s.next, LastSeq: hdr.baseSeq - 1, Reason: declaredMissing, Declared: true})
-	}
-	s.begun = true
-	s.upTo(i, hdr.baseSeq)
-}
-
-// beginHeadless notes that a segment's header page is lost, and the segment is not.
-func (s *salvager) beginHeadless(i int, c *CorruptionError) {
-	file := s.segs[i]
-	if !s.begun && file.baseSeq > 0 {
-		g := Gap{File: file.name, LastSeq: file.baseSeq - 1, Reason: "segments are missing before the first one that can be read"}
-		if note, ok := s.a.trimNote(s.uuid); s.known && ok && note.firstSeq >= file.baseSeq {
-			g.Trimmed, g.Reason = true, "removed: "+note.why.String()
-		}
-		s.missingBefore(g)
-	}
-	s.begun = true
-	s.gap(Gap{File: file.name, FirstSeq: s.next, LastSeq: s.next - 1, Bytes: segmentHeaderLen, Reason: c.Reason + "; the blocks can be read"}, false)
-	s.upTo(i, file.baseSeq)
-}
-
-// missingBefore notes what is missing before the first segment.
-func (s *salvager) missingBefore(g Gap) {
-	lost := g
-	if g.LastSeq = g.FirstSeq - 1; lost.Trimmed { // all of it, or nothing
-		g.LastSeq = lost.LastSeq
-	}
-	if g.LastSeq+1 > 0 {
-		g.FirstSeq, g.Trimmed = 0, true
-		s.declared(g)
-		s.rep.FirstSeq = s.next
-		if s.out != nil {
-			s.out.trimmedBefore(s.a, s.uuid, s.next)
-		}
-	}
-	if !lost.Trimmed {
-		s.gap(lost, true)
-	}
-}
-
-// upTo notes a gap before segment i that nothing has explained.
-func (s *salvager) upTo(i int, base uint64) {
-	if base > s.next {
-		s.gap(Gap{File: s.segs[i].name, FirstSeq: s.next, LastSeq: base - 1, Reason: "records before this segment are missing"}, true)
-	}
-}
-
-// hopeless notes a segment of which nothing can be read.
-func (s *salvager) hopeless(i int, c *CorruptionError) error {
-	g, torn, unborn, err := s.lostSegment(i, c, s.prev, s.next)
-	switch {
-	case err != nil || unborn:
-		return err
-	case torn != nil:
-		s.rep.Torn = torn
-		return nil
-	}
-	s.begun, s.prev = true, nil
-	s.gap(g, true)
-	return s.read(g.Bytes)
 }
 
 // foreigner notes a segment of another archive.
@@ -282,37 +229,10 @@ func (s *salvager) foreigner(i int, f vfs.File, hdr segmentHeader) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	s.gap(Gap{
-		File: s.segs[i].name, FirstSeq: s.next, LastSeq: s.next - 1, Bytes: size,
+		File: s.segs[i].name, FirstSeq: s.reach(), LastSeq: s.reach() - 1, Bytes: size,
 		Reason: fmt.Sprintf("segment belongs to another archive (%x, not %x)", hdr.uuid, s.uuid),
 	}, false)
 	return s.read(size)
-}
-
-// gap takes in damage. data says that it lies where records may have been. Segments that overlap, because a writer has taken over from one
-// that failed, are told apart here: what was delivered is not missing.
-func (s *salvager) gap(g Gap, data bool) {
-	records, known := g.Lost()
-	if records > 0 || !known {
-		g.FirstSeq = max(g.FirstSeq, s.next)
-		if known {
-			g.LastSeq = max(g.LastSeq+1, g.FirstSeq) - 1
-		}
-	}
-	records, known = g.Lost()
-	s.rep.Gaps, s.rep.GapCount = listed(s.rep.Gaps, g), s.rep.GapCount+1
-	s.rep.Lost += records
-	if known {
-		s.next = max(s.next, g.LastSeq+1)
-	}
-	if s.out != nil && data {
-		s.out.missing(g.FirstSeq, records)
-	}
-}
-
-// declared takes in what was known to be missing.
-func (s *salvager) declared(g Gap) {
-	s.rep.Known = listed(s.rep.Known, g)
-	s.next = max(s.next, g.LastSeq+1)
 }
 
 // block takes in a whole block.
@@ -323,11 +243,15 @@ func (s *salvager) block(b *block) error {
 		}
 		return nil
 	}
+	if b.baseSeq > s.limit || b.count > 0 && b.baseSeq == s.limit || b.nextSeq() < s.next || b.count > 0 && b.nextSeq() == s.next {
+		return nil // no part of the archive, or delivered by the segment before
+	}
+	if next := s.reach(); b.baseSeq > next {
+		s.gap(Gap{File: s.file, Offset: b.off, FirstSeq: next, LastSeq: b.baseSeq - 1, Reason: "records before this block are missing"}, true)
+	}
+	s.settle(max(b.baseSeq, s.next))
 	frames, info := b.frames, &b.info
-	if b.baseSeq < s.next { // was delivered by the segment before
-		if b.nextSeq() <= s.next {
-			return nil
-		}
+	if b.baseSeq < s.next {
 		frames = framesFrom(frames, s.next-b.baseSeq)
 		left := newFrameInfo()
 		walkFrames(frames, 0, len(frames), &left)
