@@ -278,7 +278,33 @@ func (a archive) removeLeftovers() error {
 	if !ok || note.segment != hdr.number || note.firstSeq != hdr.baseSeq || note.epoch != hdr.epoch {
 		return nil
 	}
+	left, err := a.leftovers(note)
+	if !left || err != nil {
+		return err
+	}
+	// Its writer may have failed, or died, before it was durable.
+	if err := a.writeTrim(note, hdr.uuid); err != nil {
+		return err
+	}
 	return a.removeBelow(note)
+}
+
+// leftovers reports whether there is something that the note says is no part of the archive any more.
+func (a archive) leftovers(note trimNote) (bool, error) {
+	dirs, err := a.dirs()
+	for _, dir := range dirs {
+		entries, e := a.fs.ReadDir(dir)
+		if err = errors.Join(err, e); err != nil {
+			return false, fmt.Errorf("journal: %w", err)
+		}
+		for _, e := range entries {
+			baseSeq, epoch, ok := parseSegmentName(strings.TrimSuffix(e.Name(), tornExt))
+			if ok && !e.IsDir() && note.removed(segmentFile{baseSeq: baseSeq, epoch: epoch}) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // removeBelow removes what the note says is no part of the archive any more, oldest first in each directory.
