@@ -5,20 +5,38 @@ import (
 	"io"
 	"path/filepath"
 	"testing"
+
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
 // FuzzArchive changes a small archive anywhere, with checksums made right again or not, and reads it in every way there is. Nothing may
 // panic, hang, or deliver a record that was not written while the checksums are honest.
 func FuzzArchive(f *testing.F) {
-	src := smallArchive(f)
-	names := segmentNames(f, src)
+	type source struct {
+		mem  *vfs.Mem
+		name string
+	}
+	var sources []source
+	compressed := smallArchive(f)
+	if rep, err := Compact(memDir, &CompactOptions{FS: compressed}); err != nil || rep.Segments == 0 {
+		f.Fatalf("nothing to compress: %+v, %v", rep, err)
+	}
+	for _, mem := range []*vfs.Mem{smallArchive(f), compressed} {
+		for _, name := range segmentNames(f, mem) {
+			sources = append(sources, source{mem, name})
+		}
+	}
 	f.Add(uint8(0), uint16(4100), []byte{1}, true, uint16(0))
 	f.Add(uint8(1), uint16(4104), []byte{0xff, 0xff, 0xff, 0xff}, true, uint16(0))
 	f.Add(uint8(2), uint16(100), []byte("x"), true, uint16(5000))
 	f.Add(uint8(2), uint16(4160), []byte{0, 0, 0, 0, 0, 0, 0, 0}, false, uint16(0))
+	f.Add(uint8(3), uint16(4300), []byte{0xff}, true, uint16(0))
+	f.Add(uint8(3), uint16(4108), []byte{0, 0, 0, 1}, true, uint16(0))
+	f.Add(uint8(4), uint16(4400), []byte{1, 2, 3}, false, uint16(0))
 	f.Fuzz(func(t *testing.T, file uint8, at uint16, put []byte, fix bool, cut uint16) {
-		mem := src.Clone()
-		path := filepath.Join(memDir, names[int(file)%len(names)])
+		src := sources[int(file)%len(sources)]
+		mem := src.mem.Clone()
+		path := filepath.Join(memDir, src.name)
 		b := mustRead(t, mem, path)
 		copy(b[int(at)%len(b):], put)
 		if fix {

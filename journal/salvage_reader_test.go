@@ -148,3 +148,33 @@ func damageOnce(t *testing.T, rnd *rand.Rand, mem *vfs.Mem, names []string) stri
 	mustWrite(t, mem, path, b)
 	return fmt.Sprintf("%s: kind %d at %d", name, kind, at)
 }
+
+// What a salvaged copy declares missing is said as Verify says it.
+func TestReaderSaysWhatIsDeclared(t *testing.T) {
+	s := newScene(t).write(8).sync().rotate().write(4).sync().close().damage(0, 4)
+	if _, err := Salvage(memDir, "out", &SalvageOptions{FS: s.mem}); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := Verify("out", &VerifyOptions{FS: s.mem})
+	if err != nil || rep.Verdict != Clean || len(rep.Gaps) != 1 || !rep.Gaps[0].Declared {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	r, err := OpenReader("out", &ReaderOptions{FS: s.mem})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for {
+		_, err := r.Next(t.Context())
+		var g *GapError
+		if errors.As(err, &g) {
+			if g.Gap != rep.Gaps[0] {
+				t.Errorf("gap %+v, want %+v", g.Gap, rep.Gaps[0])
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
