@@ -47,7 +47,7 @@ func (r *crashRun) process() {
 // A sync that fails, of a writer that retains what is not durable: a new segment takes over. The data that the failed sync was for may be gone
 // from the disk, or it may be there.
 func TestCrashTakeoverAfterSync(t *testing.T) {
-	for n := range 12 {
+	for _, n := range variants(12) {
 		for _, gone := range []bool{true, false} {
 			t.Run(fmt.Sprint(n, gone), func(t *testing.T) {
 				t.Parallel()
@@ -71,7 +71,7 @@ func TestCrashTakeoverAfterSync(t *testing.T) {
 
 // A write that fails in the middle, likewise.
 func TestCrashTakeoverAfterWrite(t *testing.T) {
-	for n := range 14 {
+	for _, n := range variants(14) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			crashScript(t, func(r *crashRun) {
@@ -89,7 +89,7 @@ func TestCrashTakeoverAfterWrite(t *testing.T) {
 
 // A disk that is full for a while: nothing breaks, and the same process goes on.
 func TestCrashFullDisk(t *testing.T) {
-	for n := range 14 {
+	for _, n := range variants(14) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			crashScript(t, func(r *crashRun) {

@@ -373,7 +373,7 @@ func FuzzBlockHeader(f *testing.F) {
 			le.PutUint32(b, blockMagic)
 			le.PutUint32(b[4:], crcWith(1, b[8:blockHeaderLen]))
 		}
-		if h, bad := decodeBlockHeader(b, 1, minMaxBlock); bad == "" && (h.stored > minMaxBlock || h.count > h.stored) {
+		if h, bad := decodeBlockHeader(b, 1, minMaxBlock); bad == "" && (h.raw > minMaxBlock || h.stored > h.raw || h.count > h.raw/frameOverhead) {
 			t.Fatalf("%+v", h)
 		}
 	})
