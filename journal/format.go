@@ -58,7 +58,8 @@ func segmentName(baseSeq, epoch uint64) string {
 	return fmt.Sprintf("%020d-%08x%s", baseSeq, epoch, segmentExt)
 }
 
-// parseSegmentName is the inverse of segmentName. It accepts only what segmentName makes, so that foreign files are never taken for segments.
+// parseSegmentName is the inverse of segmentName. It accepts only what a writer makes, numbers below 2⁶³, so that foreign files are never
+// taken for segments.
 func parseSegmentName(name string) (baseSeq, epoch uint64, ok bool) {
 	stem, found := strings.CutSuffix(name, segmentExt)
 	seqPart, epochPart, cut := strings.Cut(stem, "-")
@@ -67,5 +68,5 @@ func parseSegmentName(name string) (baseSeq, epoch uint64, ok bool) {
 	}
 	baseSeq, err1 := strconv.ParseUint(seqPart, 10, 64)
 	epoch, err2 := strconv.ParseUint(epochPart, 16, 64)
-	return baseSeq, epoch, err1 == nil && err2 == nil && name == segmentName(baseSeq, epoch)
+	return baseSeq, epoch, err1 == nil && err2 == nil && baseSeq>>63 == 0 && epoch>>63 == 0 && name == segmentName(baseSeq, epoch)
 }

@@ -340,6 +340,7 @@ func TestSegmentNames(t *testing.T) {
 	for _, name := range []string{
 		"", ".lbj", "x.lbj", "00000000000000001000-0000002a.lbj.torn", "00000000000000001000-0000002A.lbj", "1000-0000002a.lbj",
 		"00000000000000001000-00000000002a.lbj", "+0000000000000001000-0000002a.lbj", "00000000000000001000-0000002a.lbj~", "99999999999999999999-00000001.lbj",
+		"09223372036854775808-00000001.lbj", "00000000000000000000-8000000000000000.lbj", "00000000000000000000-ffffffffffffffff.lbj",
 	} {
 		if _, _, ok := parseSegmentName(name); ok {
 			t.Errorf("%q is taken for a segment", name)

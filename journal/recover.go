@@ -399,7 +399,9 @@ func eachStream(frames []byte, define func(id uint16, name string)) {
 // repair carries the plan out. The order: bytes are copied and synced before they are cut, cut before the footer says where the end is, and
 // the footer is there before the next segment is.
 func (r *recovery) repair() error {
-	_ = r.a.fs.Remove(r.a.path(reserveName)) // left by a crash; the repair may need the room, and nobody else gives it back
+	for _, name := range [...]string{reserveName, takeoverName, compactName} { // left by a crash: the repair may need the room
+		_ = r.a.fs.Remove(r.a.path(name)) // mostly not there; if it stays, it is in nobody's way
+	}
 	if r.aside != nil {
 		if err := r.setAside(); err != nil {
 			return err

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -177,4 +178,22 @@ func TestOpenRefusesCorruption(t *testing.T) {
 		t.Errorf("next sequence %d, want 29", n)
 	}
 	mustClose(t, w)
+}
+
+// A file that claims the largest epoch there is does not make the next one begin again at 0.
+func TestHostileEpoch(t *testing.T) {
+	for _, name := range []string{"00000000000000000000-ffffffffffffffff.lbj.torn", "00000000000000000000-ffffffffffffffff.lbj", "00000000000000000000-8000000000000000.lbj.torn"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			w := mustOpen(t, dir, nil)
+			fill(t, w, 10, 4)
+			mustClose(t, w)
+		}
+		if rep, err := Verify(dir, nil); err != nil || rep.Verdict != Clean || rep.Records != 20 {
+			t.Errorf("%s: %+v, %v", name, rep, err)
+		}
+	}
 }

@@ -141,7 +141,7 @@ class Archive:
         dirs, segs = [path] + sorted({os.path.normpath(d) for d in read(path, "FAILOVER").decode().split("\n") if d}), []
         for d, name in [(d, name) for d in dirs for name in os.listdir(d)]:
             m = re.fullmatch(r"(\d{20})-([0-9a-f]{8,16})\.lbj", name)
-            if m and name == "%020d-%08x.lbj" % (int(m[1]), int(m[2], 16)) and int(m[1]) < 1 << 64:
+            if m and name == "%020d-%08x.lbj" % (int(m[1]), int(m[2], 16)) and (int(m[1]) | int(m[2], 16)) < 1 << 63:
                 segs.append(Segment(os.path.join(d, name), int(m[1]), int(m[2], 16)))
         if not segs:
             raise OSError("%s: no segment in it" % path)
