@@ -72,7 +72,6 @@ func findSeed(f vfs.File, hdr segmentHeader) (seed uint32, found bool, err error
 // confirmSeed reports whether a block header that belongs into the segment is whole with this seed; or, with trailer, the trailer is.
 func confirmSeed(f vfs.File, hdr segmentHeader, seed uint32, size int64, trailer bool) (bool, error) {
 	w := &walker{file: f, hdr: hdr, seed: seed}
-	last := uint64(math.MaxInt64)
 	if t, bad, err := w.trailer(); err != nil {
 		return false, err
 	} else if bad == "" {
@@ -82,11 +81,10 @@ func confirmSeed(f vfs.File, hdr segmentHeader, seed uint32, size int64, trailer
 		if trailer {
 			return true, nil
 		}
-		last = t.nextSeq
 	}
 	found := false
 	err := searchBlocks(w, segmentHeaderLen, size, func(_ int64, h *blockHeader) bool {
-		found = h.baseSeq >= hdr.baseSeq && h.nextSeq() <= last
+		found = h.baseSeq >= hdr.baseSeq
 		return !found
 	})
 	return found, err

@@ -236,7 +236,7 @@ func (p *pass) gap(bad string) (more bool, err error) {
 	var b block
 	if head, err := w.header(p.end, &b); err != nil {
 		return false, err
-	} else if head == "" && w.off+b.size() <= p.end { // only the payload is bad: exactly its records are lost
+	} else if head == "" && w.off+b.size() <= p.end && (!p.beyond || p.followed(&b)) { // only the payload is bad: exactly its records are lost
 		p.report(from, w.off+b.size(), b.nextSeq(), bad)
 		w.pass(&b)
 		return true, nil
@@ -306,6 +306,21 @@ func (p *pass) search(bad string) (found bool, err error) {
 		return false
 	})
 	return found, err
+}
+
+// followed reports whether another block, or the end, comes where a block's header says that it ends: no bytes have been cut out of it, or put in.
+func (p *pass) followed(b *block) bool {
+	at := b.off + b.size()
+	if at == p.end {
+		return true
+	}
+	var next [blockHeaderLen]byte
+	n, err := p.w.file.ReadAt(next[:], at)
+	if ignoreEOF(err) != nil {
+		return true // met by who reads there
+	}
+	h, bad := decodeBlockHeader(next[:n], p.w.seed, p.w.hdr.maxBlock)
+	return bad == "" && h.prevHcrc == b.hcrc
 }
 
 // belongs reports whether to go on at a block header that a search has found. Its frames must be whole: if they are not, nothing is lost by
