@@ -178,8 +178,9 @@ func TestClaimsThatAreNotPassed(t *testing.T) {
 				f := new(fakeArchive)
 				r := startFake(t, f, &Options{StallLimit: test.limit})
 				p := mustProducer(t, r, "a", &ProducerOptions{Shared: true})
-				mustWrite(t, p, "0") // the archiver is awake
+				mustWrite(t, p, "0")
 				c := mustClaim(t, p, 1)
+				r.parker.Wake() // a claim alone wakes nobody; the archiver must see it
 				want := 2
 				if test.behind {
 					mustWrite(t, p, "2")
