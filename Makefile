@@ -1,6 +1,6 @@
 # Every target works from a fresh checkout with Go, git and make; -race needs a C compiler too.
 
-MODULES := . adapter/wsbuf bench cmd/logbuf
+MODULES := . adapter/prombuf adapter/wsbuf bench cmd/logbuf examples
 TARGETS := linux/amd64 linux/arm64 linux/386 linux/s390x darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
 SOAK ?= 10m
@@ -46,7 +46,7 @@ tidy: ## fails if go mod tidy would change a module
 	@set -e; for m in $(MODULES) tools; do echo "== $$m: go mod tidy -diff"; (cd $$m && GOWORK=off $(GO) mod tidy -diff); done
 
 cross: ## builds library and tool, and their tests, for the other platforms
-	@set -e; for t in $(TARGETS); do for m in . adapter/wsbuf cmd/logbuf; do \
+	@set -e; for t in $(TARGETS); do for m in . adapter/prombuf adapter/wsbuf cmd/logbuf examples; do \
 		echo "== $$m: $$t"; (cd $$m && GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) vet ./...); done; done
 
 fuzz: ## each fuzz target for FUZZTIME

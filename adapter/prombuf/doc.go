@@ -1,0 +1,2 @@
+// Package prombuf shows the counters of a recorder to Prometheus.
+package prombuf

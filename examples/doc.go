@@ -1,0 +1,2 @@
+// Package examples holds one program for each of the patterns in docs/patterns.
+package examples
