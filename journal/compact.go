@@ -43,7 +43,7 @@ func (r *CompactReport) Ratio() float64 {
 //
 // It takes the writer's lock: when a writer has the archive open, the error wraps ErrLocked, and that writer's Options.Compress is the way. It
 // uses one goroutine and about 4 MiB, and three of the largest blocks.
-func Compact(dir string, opts *CompactOptions) (*CompactReport, error) {
+func Compact(dir string, opts *CompactOptions) (rep *CompactReport, err error) {
 	var o CompactOptions
 	if opts != nil {
 		o = *opts
@@ -55,15 +55,11 @@ func Compact(dir string, opts *CompactOptions) (*CompactReport, error) {
 		o.Progress = func(int64, int64) {}
 	}
 	a := archive{fs: o.FS, dir: dir}
-	if _, _, err := a.listForReading(); err != nil {
-		return nil, err
-	}
-	unlock, err := a.lockForWork()
-	if err != nil {
-		return nil, err
-	}
-	rep, err := a.compactAll(&o)
-	return rep, errors.Join(err, unlock())
+	err = a.atRest(func() error {
+		rep, err = a.compactAll(&o)
+		return err
+	})
+	return rep, err
 }
 
 func (a archive) compactAll(o *CompactOptions) (*CompactReport, error) {

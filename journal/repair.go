@@ -21,7 +21,7 @@ type RepairOptions struct {
 // When something is missing that had been promised as durable, the error is a *CorruptionError and nothing has been changed: then Salvage
 // is the way. The error wraps ErrNotArchive or ErrVersion, wraps ErrLocked when a writer has the archive open, or is one of the system's.
 // Repair reads the last segment in full, and the one before it when a crash during rotation is possible.
-func Repair(dir string, opts *RepairOptions) (*Recovery, error) {
+func Repair(dir string, opts *RepairOptions) (found *Recovery, err error) {
 	var o RepairOptions
 	if opts != nil {
 		o = *opts
@@ -30,21 +30,20 @@ func Repair(dir string, opts *RepairOptions) (*Recovery, error) {
 		o.FS = vfs.OS
 	}
 	a := archive{fs: o.FS, dir: dir}
-	if _, _, err := a.listForReading(); err != nil {
-		return nil, err
-	}
 	if o.DryRun {
+		if _, _, err := a.listForReading(); err != nil {
+			return nil, err
+		}
 		if a.writing() {
 			return nil, fmt.Errorf("journal: %s: a writer has this archive open: %w", dir, ErrLocked)
 		}
 		return a.repair(&recovery{a: a, dry: true})
 	}
-	unlock, err := a.lockForWork()
-	if err != nil {
-		return nil, err
-	}
-	found, err := a.repair(&recovery{a: a})
-	return found, errors.Join(err, unlock())
+	err = a.atRest(func() error {
+		found, err = a.repair(&recovery{a: a})
+		return err
+	})
+	return found, err
 }
 
 func (a archive) repair(r *recovery) (*Recovery, error) {

@@ -29,17 +29,6 @@ func (w *Writer) stepPrepare() (worked bool) {
 	}
 }
 
-// stepKeep does the keeper's next turn, and reports whether it was asked for one.
-func (w *Writer) stepKeep() (worked bool) {
-	select {
-	case <-w.keep.ask:
-		_ = w.keepOnce() // Stats has it
-		return true
-	default:
-		return false
-	}
-}
-
 // pause waits for the next wake, with sync.mu released meanwhile; false when done was closed first. The caller holds sync.mu.
 func (w *Writer) pause(done <-chan struct{}) bool {
 	s := &w.sync

@@ -47,3 +47,14 @@ func TestStepped(t *testing.T) {
 	mustClose(t, w)
 	readAll(t, memDir, &ReaderOptions{FS: fault}, 0, n)
 }
+
+// stepKeep does the keeper's next turn, and reports whether it was asked for one.
+func (w *Writer) stepKeep() (worked bool) {
+	select {
+	case <-w.keep.ask:
+		_ = w.keepOnce() // Stats has it
+		return true
+	default:
+		return false
+	}
+}

@@ -29,7 +29,7 @@ type TrimOptions struct {
 //
 // It takes the writer's lock: when a writer has the archive open, the error wraps ErrLocked, and that writer's Options.Retention is the way.
 // When a cursor is damaged nothing is removed and the error says which. When an error is returned with segments, those have been removed.
-func Trim(dir string, opts *TrimOptions) ([]SegmentInfo, error) {
+func Trim(dir string, opts *TrimOptions) (infos []SegmentInfo, err error) {
 	var o TrimOptions
 	if opts != nil {
 		o = *opts
@@ -45,15 +45,23 @@ func Trim(dir string, opts *TrimOptions) ([]SegmentInfo, error) {
 		return nil, errors.New("journal: Trim: no limit is given, so there is nothing to do")
 	}
 	a := archive{fs: o.FS, dir: dir}
+	err = a.atRest(func() error {
+		infos, err = a.trimOffline(&o)
+		return err
+	})
+	return infos, err
+}
+
+// atRest does work on an archive that is there, under the writer's lock.
+func (a archive) atRest(work func() error) error {
 	if _, _, err := a.listForReading(); err != nil {
-		return nil, err
+		return err
 	}
 	unlock, err := a.lockForWork()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	infos, err := a.trimOffline(&o)
-	return infos, errors.Join(err, unlock())
+	return errors.Join(work(), unlock())
 }
 
 // lockForWork takes the writer's lock for work on an archive at rest.
