@@ -361,13 +361,9 @@ func (p *Producer) WaitDurable(ctx context.Context) error {
 	}
 	err := l.drained.wait(ctx, target, p.rec.done)
 	if err == errStopped {
-		reason := p.rec.refusal()
-		if cause := p.rec.abort.Load(); cause != nil && p.rec.failure.Load() == nil {
-			reason = *cause
-		}
 		return &NotWrittenError{Streams: []StreamLoss{{
 			Name: l.stream.name, Records: l.count.unwritten.Load(), Bytes: l.count.unwrittenBytes.Load(),
-		}}, Err: reason}
+		}}, Err: p.rec.stopped()}
 	}
 	if end := l.endSeq.Load(); err == nil && end > 0 {
 		err = p.rec.journal.WaitDurable(ctx, end-1)
