@@ -40,6 +40,9 @@ func (r LossReason) String() string {
 	return fmt.Sprintf("reason %d", uint8(r))
 }
 
+// MarshalText returns the word that String returns, so that JSON has it.
+func (r LossReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
 // Loss is what a loss record says: records of a stream that the archive does not have.
 type Loss struct {
 	Stream  uint16     // the stream they belong to

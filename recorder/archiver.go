@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
@@ -283,7 +284,7 @@ func (a *archiver) writeRecords(l *lane, frames []byte, records, losses int) (ok
 	if taken > 0 {
 		l.archived(taken, part, next)
 	}
-	l.giveUp(records-taken, bytes)
+	l.giveUp(journal.LossWrite, records-taken, bytes)
 	if a.rec.failure.Load() == nil {
 		a.rebook(l, rest)
 	}

@@ -223,6 +223,7 @@ func streamStats(t testing.TB, r *Recorder, name string) StreamStats {
 	t.Helper()
 	for _, s := range r.Stats().Streams {
 		if s.Name == name {
+			checkSums(t, s.ProducerStats)
 			return s
 		}
 	}

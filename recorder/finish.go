@@ -71,13 +71,16 @@ func (a *archiver) giveUpSpans(l *lane, spans []queue.Span) {
 		return
 	}
 	e := loss{reason: journal.LossClosed, from: math.MaxInt64, to: math.MinInt64}
+	if a.rec.failure.Load() != nil {
+		e.reason = journal.LossWrite
+	}
 	for _, span := range spans {
 		records, bytes := countFrames(span.Frames())
 		from, to := frameTimes(span.Frames())
 		e.records, e.bytes = e.records+uint64(records), e.bytes+bytes
 		e.from, e.to = min(e.from, from), max(e.to, to)
 	}
-	l.giveUp(int(e.records), e.bytes)
+	l.giveUp(e.reason, int(e.records), e.bytes)
 	l.losses.add(func() uint64 { return l.ended }, e)
 	l.out.ReleaseTo(spans[len(spans)-1].End())
 }

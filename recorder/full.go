@@ -60,10 +60,11 @@ func diskFull(err error) bool {
 	return errors.As(err, &w) && w.Full && !errors.Is(err, syscall.EFBIG)
 }
 
-// rebook books as one loss what the journal has not taken of a lane's frames:
-// records, and losses that stand among them. The stream's ordinal goes back to
-// what the archive has.
+// rebook books what the journal has not taken of a lane's frames: the records
+// as one loss, and the losses that stand among them once more, each for its
+// reason. The stream's ordinal goes back to what the archive has.
 func (a *archiver) rebook(l *lane, rest []byte) {
+	ended := func() uint64 { return l.ended }
 	e := loss{reason: journal.LossWrite, from: math.MaxInt64, to: math.MinInt64}
 	for len(rest) > 0 {
 		f := rest[:frameStride(rest)]
@@ -79,12 +80,11 @@ func (a *archiver) rebook(l *lane, rest []byte) {
 			if err != nil {
 				panic(fmt.Sprintf("recorder: a frame of its own: %v", err))
 			}
-			e.records, e.bytes = e.records+n.Records, e.bytes+n.Bytes
-			e.from, e.to = min(e.from, n.From), max(e.to, n.To)
+			l.losses.add(ended, loss{records: n.Records, bytes: n.Bytes, from: n.From, to: n.To, reason: n.Reason})
 		}
 	}
 	l.stream.ordinal = a.journal.StreamOrdinal(l.stream.id)
 	if e.records > 0 {
-		l.losses.add(func() uint64 { return l.ended }, e)
+		l.losses.add(ended, e)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
@@ -15,7 +16,7 @@ const lineSize = 128
 // writes what:
 //
 //	losses     producers add, the archiver takes
-//	count      lost, gaps, refused: producers. records, bytes, unwritten: the archiver
+//	count      lost, refused: producers. records, bytes, unwritten, and lost with them: the archiver
 //	committed  producers, behind each commit
 //	drained    the archiver: everything before it is in the journal
 //	endSeq     the archiver, before drained: the sequence behind the lane's last record
@@ -104,11 +105,7 @@ func (l *lane) pending() (records, bytes uint64) {
 // gone, and somebody else has to book it.
 func (l *lane) lose(pos func() uint64, e loss) (booked bool) {
 	for _, t := range [...]*tally{&l.count, &l.stream.count} {
-		t.lost.Add(e.records)
-		t.lostBytes.Add(e.bytes)
-		if e.records == 0 {
-			t.gaps.Add(1)
-		}
+		t.lose(e.reason, e.records, e.bytes)
 	}
 	return l.losses.add(pos, e)
 }
@@ -131,11 +128,13 @@ func (l *lane) archived(records int, bytes, endSeq uint64) {
 }
 
 // giveUp counts committed records that will never be in the journal.
-func (l *lane) giveUp(records int, bytes uint64) {
+func (l *lane) giveUp(reason journal.LossReason, records int, bytes uint64) {
 	l.gaveUp = true
+	if records == 0 {
+		return
+	}
 	for _, t := range [...]*tally{&l.count, &l.stream.count} {
-		t.lost.Add(uint64(records))
-		t.lostBytes.Add(bytes)
+		t.lose(reason, uint64(records), bytes)
 		t.unwritten.Add(uint64(records))
 		t.unwrittenBytes.Add(bytes)
 	}

@@ -121,7 +121,8 @@ func (p *Producer) Overload() Overload { return p.policy }
 // was too large to receive, or a gap while it was disconnected. It is counted,
 // and a loss record goes into the archive where the records would have been.
 // records 0 means that nobody knows how many; bytes is their payload, 0 if
-// unknown. It is for the goroutine that writes.
+// unknown. reason is one of the journal's, or Lose panics. It is for the
+// goroutine that writes.
 func (p *Producer) Lose(records, bytes uint64, reason journal.LossReason) {
 	now := time.Now().UnixNano()
 	p.LoseBetween(records, bytes, reason, now, now)
@@ -130,6 +131,9 @@ func (p *Producer) Lose(records, bytes uint64, reason journal.LossReason) {
 // LoseBetween is Lose for a loss that began at time from and ended at time to,
 // in nanoseconds since the Unix epoch.
 func (p *Producer) LoseBetween(records, bytes uint64, reason journal.LossReason, from, to int64) {
+	if reason-1 >= reasons-1 {
+		panic(fmt.Sprintf("recorder: loss for reason %d: must be 1 to %d", reason, reasons-1))
+	}
 	p.lose(loss{records: records, bytes: bytes, from: from, to: to, reason: reason})
 }
 
@@ -377,13 +381,9 @@ func (p *Producer) WaitDurable(ctx context.Context) error {
 // Stats is a snapshot of the producer's counters. Any goroutine may call it.
 func (p *Producer) Stats() ProducerStats {
 	q := p.lane.out.Stats()
-	c := &p.lane.count
-	lag, lagBytes := p.lane.pending()
-	return ProducerStats{
-		Records: c.records.Load(), Bytes: c.bytes.Load(),
-		LagRecords: lag, LagBytes: lagBytes,
-		Lost: c.lost.Load(), LostBytes: c.lostBytes.Load(), Gaps: c.gaps.Load(), Refused: c.refused.Load(),
-		StalledFor: p.lane.stalledFor(), Abandoned: q.Abandoned,
-		LaneCapacity: p.lane.capacity, LaneHighWater: q.HighWater,
-	}
+	s := p.lane.count.stats()
+	s.LagRecords, s.LagBytes = p.lane.pending()
+	s.StalledFor, s.Abandoned = p.lane.stalledFor(), q.Abandoned
+	s.LaneCapacity, s.LaneHighWater = p.lane.capacity, q.HighWater
+	return s
 }

@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
@@ -15,10 +14,11 @@ type ProducerStats struct {
 	LagRecords uint64 // records committed and not yet handed to the journal
 	LagBytes   uint64 // the lane memory they take, bytes
 
-	Lost      uint64 // records that the archive does not have, as far as their number is known
-	LostBytes uint64 // their payload, bytes, as far as it is known
-	Gaps      uint64 // losses of an unknown number of records, see Producer.Lose
-	Refused   uint64 // records refused with an error under OverloadWait or OverloadFail, or because of Close
+	Lost      uint64      // records that the archive does not have, as far as their number is known
+	LostBytes uint64      // their payload, bytes, as far as it is known
+	Gaps      uint64      // losses of an unknown number of records, see Producer.Lose
+	ByReason  []LossCount // the three above for each reason that has occurred, in the order of the reasons; their sum at any moment
+	Refused   uint64      // records refused with an error under OverloadWait or OverloadFail, or because of Close
 
 	// Of shared producers. A claim that was passed counts as lost, too, if it is
 	// committed after all; otherwise nobody knows whether a record was meant.
@@ -54,14 +54,6 @@ type Stats struct {
 	Err error // what stopped the archiver or the journal; nil while they run and after a good Close
 }
 
-// tally is the counters of a lane and of a stream.
-type tally struct {
-	records, bytes            atomic.Uint64 // in the journal
-	lost, lostBytes, gaps     atomic.Uint64
-	refused                   atomic.Uint64
-	unwritten, unwrittenBytes atomic.Uint64 // committed, then lost; included in lost
-}
-
 // Stats returns the counters. Any goroutine may call it, also after Close.
 func (r *Recorder) Stats() Stats {
 	j := r.journal.Stats()
@@ -88,12 +80,8 @@ func (r *Recorder) Stats() Stats {
 
 // stats is called with the recorder's lock held.
 func (st *stream) stats() StreamStats {
-	c := &st.count
-	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, ProducerStats: ProducerStats{
-		Records: c.records.Load(), Bytes: c.bytes.Load(),
-		Lost: c.lost.Load(), LostBytes: c.lostBytes.Load(), Gaps: c.gaps.Load(), Refused: c.refused.Load(),
-		LaneHighWater: st.highWater, Abandoned: st.abandoned,
-	}}
+	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, ProducerStats: st.count.stats()}
+	s.LaneHighWater, s.Abandoned = st.highWater, st.abandoned
 	for _, l := range st.lanes {
 		records, bytes := l.pending()
 		s.LagRecords += records
