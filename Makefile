@@ -9,7 +9,7 @@ GO ?= go
 # in-each runs a command in every module, and stops at the first that fails.
 in-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
 
-.PHONY: check test race test-386 test-1 test-portable fmt vet staticcheck tidy cross fuzz bench spin explore explore-long mutants soak demo clean
+.PHONY: check test race test-386 test-1 test-portable fmt vet staticcheck tidy cross fuzz bench bench-guard spin explore explore-long mutants soak demo clean
 
 check: fmt vet staticcheck tidy cross test race test-386 test-1 test-portable ## all that must hold before a commit lands
 
@@ -65,6 +65,9 @@ explore: ## runs the shipped rings and channels in every order up to a bound, tw
 
 explore-long: ## the same with one preemption more, as far as a bound on the runs, and samples of the rest; six minutes of CPU
 	LOGBUF_EXPLORE=long $(EXPLORE) -run Explore -v ./queue ./channel
+
+bench-guard: ## compares the instructions of the hot calls with the recorded counts; needs Debian's valgrind
+	cd bench && $(GO) run ./guard
 
 mutants: ## one defect at a time in the rings, the parker, the channels: each must be caught; minutes
 	$(GO) run ./internal/mutants
