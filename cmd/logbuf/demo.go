@@ -195,16 +195,14 @@ func (d *demo) finish(srv *feed.Server, recorded <-chan struct{}) {
 }
 
 func demoConfig(dir, addr string) (*capture.Config, error) {
-	cfg := &capture.Config{
-		Dir: dir, Lane: demoRing, Journal: journal.Options{FS: testFS},
-		Source: source.Options{Outbound: true, Reconnect: source.Never},
-	}
+	cfg := &capture.Config{Dir: dir, Journal: journal.Options{FS: testFS}}
+	how := source.Options{Outbound: true, Reconnect: source.Never}
 	for _, symbol := range demoSymbols {
 		spec, err := source.Parse(symbol + "=ws://" + addr + "/" + symbol)
 		if err != nil {
 			return nil, err
 		}
-		cfg.Specs = append(cfg.Specs, spec)
+		cfg.Sources = append(cfg.Sources, capture.Source{Spec: spec, Options: how, Ring: demoRing})
 	}
 	return cfg, nil
 }

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
@@ -11,13 +12,10 @@ import (
 
 // Config says what to record, how, and where to.
 type Config struct {
-	Dir      string
-	Specs    []source.Spec
-	Source   source.Options
-	Journal  journal.Options
-	Lane     int                // bytes for each source; 0: recorder.DefaultLaneSize
-	Overload *recorder.Overload // nil: drop for live feeds, wait for standard input
-	For      time.Duration      // 0: until the sources end
+	Dir     string
+	Sources []Source
+	Journal journal.Options
+	For     time.Duration // 0: until the sources end
 
 	// Force, when closed, makes Run let go of what it waits for: records that are
 	// not written by then are given up. Nil: never.
@@ -29,10 +27,21 @@ type Config struct {
 	WatchEvery time.Duration
 }
 
+// Source is one of the things to record, and how.
+type Source struct {
+	source.Spec
+	Options  source.Options
+	Ring     int                // bytes; 0: recorder.DefaultLaneSize
+	Overload *recorder.Overload // nil: drop for a live feed, wait for standard input
+}
+
 func (c *Config) withDefaults() Config {
 	d := *c
-	if d.Lane == 0 {
-		d.Lane = recorder.DefaultLaneSize
+	d.Sources = slices.Clone(c.Sources)
+	for i := range d.Sources {
+		if d.Sources[i].Ring == 0 {
+			d.Sources[i].Ring = recorder.DefaultLaneSize
+		}
 	}
 	if d.Warn == nil {
 		d.Warn = func(string, ...any) {}
@@ -46,16 +55,20 @@ func (c *Config) withDefaults() Config {
 	return d
 }
 
-// memory is what the lanes of all sources take together, in bytes, with room for
+// memory is what the rings of all sources take together, in bytes, with room for
 // the rounding up.
 func (c *Config) memory() int {
-	return int(min(max(recorder.DefaultMemoryLimit, 2*int64(c.Lane)*int64(len(c.Specs))), math.MaxInt))
+	sum := int64(0)
+	for _, s := range c.Sources {
+		sum += 2 * int64(s.Ring)
+	}
+	return int(min(max(recorder.DefaultMemoryLimit, sum), math.MaxInt))
 }
 
-func (c *Config) overload(s source.Spec) recorder.Overload {
+func (s *Source) overload() recorder.Overload {
 	switch {
-	case c.Overload != nil:
-		return *c.Overload
+	case s.Overload != nil:
+		return *s.Overload
 	case s.Live():
 		return recorder.OverloadDrop
 	}

@@ -63,8 +63,8 @@ func newReport(cfg *Config, stats recorder.Stats, sources []source.Status, recov
 		Segments: j.Segments, FileBytes: j.Bytes, Syncs: j.Syncs,
 		TornBytes: recovered.TornBytes, TornFile: recovered.TornFile,
 	}
-	for i, spec := range cfg.Specs {
-		s := Stream{Name: spec.Name, Ring: cfg.Lane}
+	for i, src := range cfg.Sources {
+		s := Stream{Name: src.Name, Ring: src.Ring}
 		if i < len(sources) {
 			s.Connections = sources[i].Connections
 			if err := sources[i].LastError; err != nil {
@@ -72,7 +72,7 @@ func newReport(cfg *Config, stats recorder.Stats, sources []source.Status, recov
 			}
 		}
 		for _, st := range stats.Streams {
-			if st.Name == spec.Name {
+			if st.Name == src.Name {
 				s.Records, s.Bytes, s.Lost, s.LostBytes, s.Gaps = st.Records, st.Bytes, st.Lost, st.LostBytes, st.Gaps
 				s.HighWater = st.LaneHighWater
 			}

@@ -62,7 +62,7 @@ func Run(ctx context.Context, config *Config) (*Report, error) {
 // open opens the recorder and makes a producer for each source.
 func (r *run) open() error {
 	rec, err := recorder.Open(r.cfg.Dir, &recorder.Options{
-		Journal: r.cfg.Journal, LaneSize: r.cfg.Lane, MemoryLimit: r.cfg.memory(),
+		Journal: r.cfg.Journal, MemoryLimit: r.cfg.memory(),
 	})
 	if err != nil {
 		return err
@@ -71,13 +71,14 @@ func (r *run) open() error {
 	if found := rec.Recovered(); found.TornBytes > 0 {
 		r.cfg.Warn("%s: the last recording was cut off; %d bytes behind its last whole block are in %s", r.cfg.Dir, found.TornBytes, found.TornFile)
 	}
-	gate := source.NewGate(len(r.cfg.Specs))
-	for _, spec := range r.cfg.Specs {
-		p, err := rec.Producer(spec.Name, &recorder.ProducerOptions{Overload: r.cfg.overload(spec)})
+	gate := source.NewGate(len(r.cfg.Sources))
+	for i := range r.cfg.Sources {
+		s := &r.cfg.Sources[i]
+		p, err := rec.Producer(s.Name, &recorder.ProducerOptions{LaneSize: s.Ring, Overload: s.overload()})
 		if err != nil {
 			return errors.Join(err, r.close())
 		}
-		r.sources = append(r.sources, source.New(spec, &r.cfg.Source, p, gate, r.cfg.Warn))
+		r.sources = append(r.sources, source.New(s.Spec, &s.Options, p, gate, r.cfg.Warn))
 	}
 	return nil
 }

@@ -114,14 +114,20 @@ func check(t *testing.T, dir string, names []string, n int) (lost uint64) {
 	return lost
 }
 
-func specs(t *testing.T, args ...string) []source.Spec {
+// sources are those of the arguments, all recorded in the same way.
+func sources(t *testing.T, how Source, args ...string) (all []Source) {
 	t.Helper()
-	s, err := source.ParseAll(args)
+	specs, err := source.ParseAll(args)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	for _, how.Spec = range specs {
+		all = append(all, how)
+	}
+	return all
 }
+
+func reading(r io.Reader) Source { return Source{Options: source.Options{Stdin: r}} }
 
 // The job itself: several connections to an independent server, at full speed,
 // with a disk of any speed, under both policies; and what is in the archive
@@ -151,7 +157,7 @@ func TestRecordsWhatTheServerSent(t *testing.T) {
 			const n = 1000
 			url := coder(t, n)
 			dir := t.TempDir()
-			cfg := &Config{Dir: dir, Overload: tc.overload, Lane: tc.lane, Specs: specs(t, "a="+url+"/a", "bb="+url+"/bb", "ccc="+url+"/ccc")}
+			cfg := &Config{Dir: dir, Sources: sources(t, Source{Overload: tc.overload, Ring: tc.lane}, "a="+url+"/a", "bb="+url+"/bb", "ccc="+url+"/ccc")}
 			cfg.Journal.Sync = tc.sync
 			if tc.fs != nil {
 				cfg.Journal.FS = tc.fs()
@@ -222,7 +228,7 @@ func TestBadPeerAmongGoodOnes(t *testing.T) {
 			dir := t.TempDir()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			cfg := &Config{Dir: dir, Lane: 32 << 20, Specs: specs(t, "a="+url+"/a", "bad="+bad), Source: source.Options{Reconnect: source.Never}}
+			cfg := &Config{Dir: dir, Sources: sources(t, Source{Ring: 32 << 20, Options: source.Options{Reconnect: source.Never}}, "a="+url+"/a", "bad="+bad)}
 			if tc.err == "-" {
 				cfg.Watch = func(s *Snapshot) {
 					if s.Sources[0].State == source.Ended && s.Stats.Streams[1].Records == 1 {
@@ -255,7 +261,7 @@ func TestDiskFails(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			disk := vfs.NewFault(nil)
 			url := coder(t, 100_000)
-			cfg := &Config{Dir: t.TempDir(), Specs: specs(t, "a="+url+"/a", "b="+url+"/b"), Journal: journal.Options{FS: disk}, WatchEvery: time.Millisecond}
+			cfg := &Config{Dir: t.TempDir(), Sources: sources(t, Source{}, "a="+url+"/a", "b="+url+"/b"), Journal: journal.Options{FS: disk}, WatchEvery: time.Millisecond}
 			broken := false
 			cfg.Watch = func(s *Snapshot) {
 				if s.Stats.Journal.DurableSeq > 20 && !broken {
@@ -297,7 +303,7 @@ func TestForce(t *testing.T) {
 	force := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	cfg := &Config{Dir: t.TempDir(), Lane: 32 << 20, Specs: specs(t, "a="+url+"/a"), Journal: journal.Options{FS: disk}, Force: force, WatchEvery: time.Millisecond}
+	cfg := &Config{Dir: t.TempDir(), Sources: sources(t, Source{Ring: 32 << 20}, "a="+url+"/a"), Journal: journal.Options{FS: disk}, Force: force, WatchEvery: time.Millisecond}
 	slow, forced := false, false
 	cfg.Watch = func(s *Snapshot) {
 		switch {
@@ -328,7 +334,7 @@ func TestFor(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
 	url := rude(t, "\x81\x02hi", func(net.Conn) { <-hold })
-	rep, err := Run(t.Context(), &Config{Dir: t.TempDir(), Specs: specs(t, url), For: 50 * time.Millisecond})
+	rep, err := Run(t.Context(), &Config{Dir: t.TempDir(), Sources: sources(t, Source{}, url), For: 50 * time.Millisecond})
 	if err != nil || rep.Interrupted || rep.Records != 1 {
 		t.Errorf("Run: %+v, %v", rep, err)
 	}
@@ -361,7 +367,9 @@ func TestCannotBegin(t *testing.T) {
 		{"a ring beyond the limits", t.TempDir(), 1<<30 + 1, nil, "LaneSize"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			rep, err := Run(t.Context(), &Config{Dir: tc.dir, Lane: tc.lane, Specs: specs(t, "-"), Source: source.Options{Stdin: strings.NewReader("x\n")}})
+			how := reading(strings.NewReader("x\n"))
+			how.Ring = tc.lane
+			rep, err := Run(t.Context(), &Config{Dir: tc.dir, Sources: sources(t, how, "-")})
 			if err == nil || rep != nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("Run: %v, %v, want %q", rep, err, tc.want)
 			}
@@ -376,7 +384,7 @@ func TestCannotBegin(t *testing.T) {
 func TestContinues(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 3 {
-		rep, err := Run(t.Context(), &Config{Dir: dir, Specs: specs(t, "-"), Source: source.Options{Stdin: strings.NewReader(fmt.Sprintf("run %d\n", i))}})
+		rep, err := Run(t.Context(), &Config{Dir: dir, Sources: sources(t, reading(strings.NewReader(fmt.Sprintf("run %d\n", i))), "-")})
 		if err != nil || rep.NextSeq != uint64(i+1) {
 			t.Fatalf("run %d: %+v, %v", i, rep, err)
 		}
@@ -404,7 +412,7 @@ func TestDiskFailsWhileNothingComes(t *testing.T) {
 	pr, pw := io.Pipe()
 	defer pw.Close()
 	go io.WriteString(pw, "one\n")
-	cfg := &Config{Dir: t.TempDir(), Specs: specs(t, "-"), Source: source.Options{Stdin: pr}, Journal: journal.Options{FS: disk}, WatchEvery: time.Millisecond}
+	cfg := &Config{Dir: t.TempDir(), Sources: sources(t, reading(pr), "-"), Journal: journal.Options{FS: disk}, WatchEvery: time.Millisecond}
 	disk.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
 		if op.Kind == vfs.OpSync && op.Name != "HEAD" {
 			if _, err := vfs.OS.Stat(cfg.Dir + "/broken"); err == nil {

@@ -1,10 +1,11 @@
-package main
+package config
 
 import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -15,31 +16,38 @@ import (
 // readHeaders puts together the handshake headers from a file of "Name: value"
 // lines and from environment variables given as NAME=ENVVAR. Values never appear
 // in an error: they are secrets.
-func readHeaders(file string, env []string) (http.Header, error) {
+func readHeaders(file string, env []string) (http.Header, []problem) {
 	h := http.Header{}
+	var problems []problem
 	if file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("--header-file: %w", err)
-		}
-		if err := addHeaderLines(h, b); err != nil {
-			return nil, fmt.Errorf("--header-file %s: %w", file, err)
+			problems = append(problems, problemf("header-file", "%s: %w", file, reason(err)))
+		} else if err := addHeaderLines(h, b); err != nil {
+			problems = append(problems, problemf("header-file", "%s: %w", file, err))
 		}
 	}
 	for _, pair := range env {
-		name, variable, ok := strings.Cut(pair, "=")
-		if !ok || variable == "" {
-			return nil, fmt.Errorf("--header-env %q: must be NAME=ENVVAR, as in Authorization=FEED_TOKEN", pair)
-		}
-		value, ok := os.LookupEnv(variable)
-		if !ok {
-			return nil, fmt.Errorf("--header-env %s: the environment variable %s is not set", pair, variable)
-		}
-		if err := addHeader(h, name, value); err != nil {
-			return nil, fmt.Errorf("--header-env %s: %w", pair, err)
+		if err := addHeaderEnv(h, pair); err != nil {
+			problems = append(problems, problem{"header-env", err})
 		}
 	}
-	return h, nil
+	return h, problems
+}
+
+func addHeaderEnv(h http.Header, pair string) error {
+	name, variable, ok := strings.Cut(pair, "=")
+	if !ok || variable == "" {
+		return fmt.Errorf("%q: must be NAME=ENVVAR, as in Authorization=FEED_TOKEN", pair)
+	}
+	value, ok := os.LookupEnv(variable)
+	if !ok {
+		return fmt.Errorf("%s: the environment variable %s is not set", pair, variable)
+	}
+	if err := addHeader(h, name, value); err != nil {
+		return fmt.Errorf("%s: %w", pair, err)
+	}
+	return nil
 }
 
 // addHeaderLines reads "Name: value" lines; empty ones and those that begin with
@@ -97,7 +105,7 @@ func readMessages(values []string) ([][]byte, error) {
 		}
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("--subscribe %s: %w", v, err)
+			return nil, fmt.Errorf("%s: %w", v, reason(err))
 		}
 		out = append(out, bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r")))
 	}
@@ -112,11 +120,19 @@ func readRoots(file string) (*tls.Config, error) {
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("--ca-file: %w", err)
+		return nil, fmt.Errorf("%s: %w", file, reason(err))
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("--ca-file %s: no certificate in PEM form in it", file)
+		return nil, fmt.Errorf("%s: no certificate in PEM form in it", file)
 	}
 	return &tls.Config{RootCAs: roots}, nil
+}
+
+// reason is what an error of package os says besides the name of the file.
+func reason(err error) error {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
