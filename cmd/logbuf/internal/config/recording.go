@@ -69,7 +69,7 @@ func (r *Recording) config() (*capture.Config, []problem) {
 	case r.SyncEvery != 0 && time.Duration(r.SyncEvery) < minSyncEvery:
 		problems = append(problems, problemf("sync-every", "%v: must be at least 100us", r.SyncEvery))
 	case r.SyncEvery != 0 && policy != journal.SyncInterval:
-		problems = append(problems, problemf("sync-every", "%v: is for sync interval, not for sync %s", r.SyncEvery, r.Sync))
+		problems = append(problems, problemf("sync-every", "%v: needs sync interval, not %s", r.SyncEvery, r.Sync))
 	}
 	cfg.Journal.Sync = policy
 	return cfg, append(problems, r.checkDisk()...)
