@@ -59,7 +59,7 @@ func TestRecorderWaitDurable(t *testing.T) {
 func TestRecorderWaitDurablePassesStalledClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startFake(t, new(fakeArchive), nil)
-		for i := range 3 {
+		for i := range 30 {
 			_ = mustClaim(t, mustProducer(t, r, fmt.Sprint(i), &ProducerOptions{Shared: true}), 4)
 		}
 		began := time.Now()
