@@ -116,6 +116,53 @@
 // the look, and its claims are settled by compare-and-swap, so that a commit
 // has either happened or fails.
 //
+// # Stopping a program
+//
+// What becomes of records that were committed, by how the program ends:
+//
+//	signal.NotifyContext, then Close      all are in the archive, which is sealed; losses are declared there
+//	a signal that nobody handles, or the
+//	kernel's kill                         those in the lanes are gone; those written are there, though the disk may have them later
+//	panic that nobody recovers            the same: it ends the program, and runs no other goroutine's deferred calls
+//	panic under defer rec.CloseOnPanic    as with Close; the panic goes on with its value and stack
+//	log.Fatal, os.Exit                    as with kill: no deferred call runs
+//	Recorder.WaitDurable, then log.Fatal  all committed before the call are durable; the archive is not sealed, the next Open sees to it
+//	Close, then log.Fatal                 as with Close
+//	a full disk, then Close               one attempt; Close returns a *NotWrittenError that names streams, records and bytes
+//	a failed write or sync, a limit on
+//	the size of files, a disk or
+//	directory that is gone                the recorder stops at once: every call returns the error, Stats.Err has it, lost records are counted, Close
+//	                                      and WaitDurable name them. What WaitDurable had confirmed is durable, if the disk ever comes back
+//
+// So a program has its Close where nothing can end it before:
+//
+//	func main() {
+//		if err := run(); err != nil {
+//			log.Fatal(err) // here, where nothing is open any more
+//		}
+//	}
+//
+//	func run() (err error) {
+//		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+//		defer stop()
+//		rec, err := recorder.Open(dir, nil)
+//		if err != nil {
+//			return err
+//		}
+//		defer func() {
+//			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+//			defer cancel()
+//			err = errors.Join(err, rec.Close(ctx))
+//		}()
+//		return serve(ctx, rec) // its goroutines begin with defer rec.CloseOnPanic(time.Second)
+//	}
+//
+// Package log has no hook for Fatal. Where it cannot be kept out of other places,
+// call a function there that closes the recorder and then log.Fatal. Loggers
+// that have a hook (zap's WithFatalHook, zerolog's FatalExitFunc, logrus's
+// RegisterExitHandler) get one that calls Recorder.Close or
+// Recorder.WaitDurable with a deadline.
+//
 // # Sleeping
 //
 // An archiver that finds nothing yields a few times and then parks. A commit
