@@ -1,8 +1,12 @@
 package journal
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
-// Stats are counters of a Writer since Open, and where it stands now.
+// Stats are counters of a Writer since Open, and where it stands now. As JSON they are an object with the fields' names as keys: durations
+// are nanoseconds, errors their text and left out when nil, histograms what Histogram.MarshalJSON says.
 type Stats struct {
 	Epoch       uint64 // number of this open of the archive, from 1
 	Segment     uint64 // number of the segment being written
@@ -24,6 +28,9 @@ type Stats struct {
 	LastSync   time.Duration // how long the last sync took
 	MaxSync    time.Duration // how long the slowest took
 
+	WriteLatency Histogram // how long the writes of blocks took, nanoseconds; those that failed, too
+	SyncLatency  Histogram // how long the syncs of data took that succeeded, nanoseconds
+
 	LagRecords uint64        // records written and not yet durable
 	LagBytes   uint64        // bytes written and not yet durable
 	Lag        time.Duration // age of the oldest write that is not yet durable; 0 when all is
@@ -37,8 +44,15 @@ type Stats struct {
 	Reserve   int64  // bytes that Options.Reserve holds on the disk now
 
 	Full      error     // a *WriteError: the disk is full, and the last attempt to write has failed; nil when it is not
-	FullSince time.Time // since when, zero when it is not
+	FullSince time.Time `json:",omitzero"` // since when, zero when it is not
 	FullTimes uint64    // writes that found the disk full
+
+	// The disk that the archive is being written on, as the writer has looked at it every few seconds, off the write path: a disk that does
+	// not answer holds up nobody who asks for Stats.
+	DiskAt   time.Time `json:",omitzero"` // when that was, zero when it was not or the system has no answer
+	DiskSize int64     // its size, bytes
+	DiskFree int64     // bytes of it that this process may still use
+	DiskFill int64     // bytes a second by which DiskFree has shrunk, whoever it was, over the last 10 s to 5 minutes; negative when it grows
 
 	Err error // the write or sync error that stopped the writer, nil when it runs
 }
@@ -56,6 +70,7 @@ func (w *Writer) Stats() Stats {
 		Syncs: s.syncs, SyncErrors: s.syncErrors, LastSync: s.lastSync, MaxSync: s.maxSync,
 		LagRecords: s.written.seq - s.durable.seq, LagBytes: s.written.pos - s.durable.pos,
 		Takeovers: s.takeovers, Retained: w.retained.held.Load(), Reserve: reserve,
+		WriteLatency: loadHistogram(&w.writeLatency), SyncLatency: loadHistogram(&w.syncLatency),
 		FullSince: s.full.since, FullTimes: s.full.times,
 		Err: s.failure(),
 	}
@@ -70,7 +85,35 @@ func (w *Writer) Stats() Stats {
 		st.Lag = time.Since(since)
 	}
 	w.keepStats(&st)
+	w.space.stats(&st)
 	return st
+}
+
+// DiskFullIn says when the disk will be full if it goes on filling as it does. ok is false when it is not filling, and when nobody knows.
+func (s *Stats) DiskFullIn() (in time.Duration, ok bool) {
+	if s.DiskAt.IsZero() || s.DiskFill <= 0 {
+		return 0, false
+	}
+	const most = 1 << 62 // nanoseconds, 146 years
+	return time.Duration(min(float64(s.DiskFree)/float64(s.DiskFill)*float64(time.Second), most)), true
+}
+
+// MarshalJSON is documented with Stats.
+func (s Stats) MarshalJSON() ([]byte, error) {
+	type plain Stats
+	return json.Marshal(struct {
+		plain
+		KeepErr string `json:",omitempty"`
+		Full    string `json:",omitempty"`
+		Err     string `json:",omitempty"`
+	}{plain(s), errorText(s.KeepErr), errorText(s.Full), errorText(s.Err)})
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // Verdict says what state an archive's end is in.

@@ -335,6 +335,7 @@ func (w *Writer) timedSync(seg *segment, sync func() error) bool {
 		s.syncs++
 		s.inARow = 0
 		s.lastSync, s.maxSync = took, max(s.maxSync, took)
+		w.syncLatency.Add(uint64(took))
 	}
 	s.mu.Unlock()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/internal/hist"
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
@@ -55,7 +56,11 @@ type Writer struct {
 
 	durablePos atomic.Uint64 // log position known to be durable; written by the syncer only, after the sync
 	sync       syncState
-	keep       keeper
+
+	writeLatency hist.Live // of blocks; added to under mu
+	syncLatency  hist.Live // the syncer's
+	space        space
+	keep         keeper
 
 	stepped  bool          // there is no syncer and no preparer: see step.go
 	quit     chan struct{} // closed to end the preparer and the syncer
@@ -367,7 +372,9 @@ func (w *Writer) putBlock(s *segment, frames []byte, flags uint16) error {
 	}
 	for {
 		bufs[0], bufs[1] = w.header[:], frames
+		start := time.Now()
 		n, err := s.file.WritevAt(bufs, s.off)
+		w.writeLatency.Add(uint64(time.Since(start)))
 		bufs[1] = nil
 		if err == nil {
 			return nil

@@ -37,6 +37,8 @@ func (a *archiver) write(frames []byte, n int) (rest []byte) {
 		_, err := a.journal.AppendFrames(block, records)
 		switch {
 		case err == nil:
+			r.batchRecords.Add(uint64(records))
+			r.batchBytes.Add(uint64(len(block)))
 			frames, n, pause = frames[len(block):], n-records, minFullPause
 		case !diskFull(err):
 			r.fail(fmt.Errorf("recorder: the archive takes no more records: %w", err))

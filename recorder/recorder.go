@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/internal/hist"
 	"github.com/nexus-logbuf/logbuf/internal/park"
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/queue"
@@ -40,6 +41,8 @@ type Recorder struct {
 	abort    atomic.Pointer[error] // why Close has run out of time
 	late     atomic.Bool           // a stream has losses of a lane that is gone
 	writing  atomic.Int64          // when the write under way began, Unix nanoseconds; 0: none
+
+	batchRecords, batchBytes hist.Live // of appends; the archiver adds
 
 	making  sync.Mutex // one Producer call at a time; taken before mu
 	mu      sync.Mutex // guards what follows; never held during I/O

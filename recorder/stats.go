@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
@@ -38,7 +39,11 @@ type StreamStats struct {
 	ProducerStats
 }
 
-// Stats says what a recorder did since it was opened and where it stands.
+// Stats says what a recorder did since it was opened and where it stands. As
+// JSON it is an object with the fields' names as keys: durations are
+// nanoseconds, an error is its text and left out when nil, histograms are what
+// journal.Histogram.MarshalJSON says. So a program that wants it among its
+// expvars needs nothing but expvar.Func.
 type Stats struct {
 	Streams []StreamStats // in the order of their first producers
 	Journal journal.Stats
@@ -46,7 +51,12 @@ type Stats struct {
 	LagRecords       uint64        // records in the lanes, not yet handed to the journal
 	LagBytes         uint64        // the lane memory they take, bytes
 	UndurableRecords uint64        // LagRecords, and the records in the journal that are not yet durable
+	UndurableBytes   uint64        // LagBytes, and the bytes written that are not yet durable
 	Lag              time.Duration // age of the oldest write that is not yet durable, or under way; 0 when all is durable
+
+	// What the archiver handed to the journal at a time: losses among them count as records.
+	BatchRecords journal.Histogram
+	BatchBytes   journal.Histogram // frames and padding
 
 	LaneMemory  int // bytes of all open lanes, as they count against MemoryLimit
 	MemoryLimit int // Options.MemoryLimit
@@ -75,7 +85,23 @@ func (r *Recorder) Stats() Stats {
 		s.Streams = append(s.Streams, one)
 	}
 	s.UndurableRecords = s.LagRecords + j.LagRecords
+	s.UndurableBytes = s.LagBytes + j.LagBytes
+	s.BatchRecords.Sum, s.BatchRecords.Max = r.batchRecords.Load(&s.BatchRecords.Counts)
+	s.BatchBytes.Sum, s.BatchBytes.Max = r.batchBytes.Load(&s.BatchBytes.Counts)
 	return s
+}
+
+// MarshalJSON is documented with Stats.
+func (s Stats) MarshalJSON() ([]byte, error) {
+	type plain Stats
+	text := ""
+	if s.Err != nil {
+		text = s.Err.Error()
+	}
+	return json.Marshal(struct {
+		plain
+		Err string `json:",omitempty"`
+	}{plain(s), text})
 }
 
 // stats is called with the recorder's lock held.

@@ -250,6 +250,9 @@ func (f *Fault) ReadDir(name string) ([]fs.DirEntry, error) { return f.base.Read
 // Stat is FS.Stat.
 func (f *Fault) Stat(name string) (fs.FileInfo, error) { return f.base.Stat(name) }
 
+// Space is FS.Space.
+func (f *Fault) Space(dir string) (free, size int64, err error) { return f.base.Space(dir) }
+
 // Lock is FS.Lock.
 func (f *Fault) Lock(name string) (Lock, error) { return f.base.Lock(name) }
 

@@ -351,6 +351,16 @@ func (m *Mem) SetLimit(limit int64) {
 	m.limit = limit
 }
 
+// Space is FS.Space: what SetLimit has left.
+func (m *Mem) Space(dir string) (free, size int64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.limit == 0 {
+		return noSpace(dir)
+	}
+	return m.room(), m.limit, nil
+}
+
 // Used returns the bytes of all files.
 func (m *Mem) Used() int64 {
 	m.mu.Lock()

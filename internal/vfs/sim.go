@@ -195,6 +195,9 @@ func (s *Sim) ReadDir(name string) ([]fs.DirEntry, error) { return s.live.ReadDi
 // Stat is FS.Stat.
 func (s *Sim) Stat(name string) (fs.FileInfo, error) { return s.live.Stat(name) }
 
+// Space is FS.Space; a Sim has no size.
+func (s *Sim) Space(dir string) (free, size int64, err error) { return noSpace(dir) }
+
 // SyncDir is FS.SyncDir.
 func (s *Sim) SyncDir(name string) error {
 	if _, err := s.live.Stat(name); err != nil {

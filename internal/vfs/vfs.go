@@ -35,6 +35,9 @@ type FS interface {
 	Stat(name string) (fs.FileInfo, error)
 	// SyncDir makes the entries of a directory durable. On Windows it is best effort.
 	SyncDir(name string) error
+	// Space returns how many bytes of the file system that a directory is on are free for this user, and how many it has. The error wraps
+	// errors.ErrUnsupported where nobody can tell.
+	Space(dir string) (free, size int64, err error)
 	// Lock takes an exclusive lock on the named file, creating it if needed, without waiting. The error wraps ErrLocked when another
 	// holds it. Closing the result gives the lock up; so does the end of the process. The file stays.
 	Lock(name string) (Lock, error)
@@ -83,6 +86,11 @@ func (osFS) Remove(name string) error                     { return os.Remove(nam
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error)   { return os.ReadDir(name) }
 func (osFS) Stat(name string) (fs.FileInfo, error)        { return os.Stat(name) }
 func (osFS) SyncDir(name string) error                    { return syncDir(name) }
+
+// noSpace is the answer of an FS that does not know its size.
+func noSpace(dir string) (free, size int64, err error) {
+	return 0, 0, &fs.PathError{Op: "statfs", Path: dir, Err: errors.ErrUnsupported}
+}
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	f, err := openFile(name, flag, perm)
