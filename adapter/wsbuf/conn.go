@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -27,7 +28,11 @@ type Conn struct {
 	frames uint64 // frames whose header was read, from the peer
 	offset int64  // bytes of the peer's that are behind us
 	begin  int64  // offset of the frame in hand
-	open   bool   // a fragmented message has begun and not ended
+	expect expected
+
+	compressed bool      // the message in hand is
+	unpack     *unpacker // of compressed messages; nil: they are recorded as they come
+	frame      []byte    // a frame for it
 
 	patience   context.Context // Record's, and CloseTimeout more
 	stop       atomic.Bool     // Record's context is done
@@ -50,6 +55,10 @@ func NewConn(nc net.Conn, br *bufio.Reader, p *recorder.Producer, opts *Options)
 		c.br = bufio.NewReaderSize(nc, c.opts.ReadBuffer)
 	}
 	c.out = make([]byte, 0, ws.MaxHeaderSize+ws.MaxControlFramePayloadSize)
+	c.expect = expected{masked: c.opts.Server, deflate: c.opts.Deflate != DeflateOff}
+	if c.opts.Deflate == DeflateInflate {
+		c.unpack = &unpacker{limit: c.limit(), record: c.record, gap: func(error) { p.Lose(0, 0, journal.LossSource) }}
+	}
 	return c
 }
 
@@ -93,9 +102,13 @@ func (c *Conn) Record(ctx context.Context) error {
 	for {
 		err := c.readFrame()
 		c.recordClose()
-		if err != nil {
-			return c.ended(ctx, err)
+		if err == nil {
+			continue
 		}
+		if c.unpack != nil {
+			_ = c.unpack.flush() // what stopped the loop says more
+		}
+		return c.ended(ctx, err)
 	}
 }
 
@@ -128,12 +141,22 @@ func (c *Conn) readFrame() error {
 
 // data takes the payload of a data frame.
 func (c *Conn) data(h ws.Header) error {
-	c.open = !h.Fin
+	c.expect.open = !h.Fin
+	if h.OpCode != ws.OpContinuation {
+		c.compressed = h.Rsv&rsv1 != 0
+	}
 	if h.Length > int64(c.limit()) {
 		return c.skipTooLarge(h)
 	}
+	if c.compressed && c.unpack != nil {
+		return c.packed(h)
+	}
 	n := int(h.Length)
-	claim, err := c.p.Claim(c.patience, journal.KindData, flagsOf(h.OpCode, h.Fin), n)
+	flags := flagsOf(h.OpCode, h.Fin)
+	if c.compressed {
+		flags |= journal.FlagCompressed
+	}
+	claim, err := c.p.Claim(c.patience, journal.KindData, flags, n)
 	if err != nil {
 		if err := c.refused(err, n); err != nil {
 			return err
@@ -153,6 +176,19 @@ func (c *Conn) data(h ws.Header) error {
 	}
 	claim.Commit() // false: the recorder is closed, has counted it, and says so at the next claim
 	return nil
+}
+
+// packed takes the payload of a frame of a compressed message that is to be
+// inflated.
+func (c *Conn) packed(h ws.Header) error {
+	c.frame = slices.Grow(c.frame[:0], int(h.Length))[:h.Length]
+	if got, err := c.readFull(c.frame); err != nil {
+		return c.partial(h, int64(got), err)
+	}
+	if h.Masked {
+		ws.Cipher(c.frame, h.Mask, 0)
+	}
+	return c.unpack.frame(h.OpCode, h.Fin, c.frame)
 }
 
 // control takes a control frame, whole from the read buffer, and answers it.
@@ -180,9 +216,13 @@ func (c *Conn) control(h ws.Header) error {
 	return err
 }
 
-// record copies a small frame into the lane.
+// record copies a frame that is at hand into the lane.
 func (c *Conn) record(flags uint8, payload []byte) error {
-	claim, err := c.p.Claim(c.patience, journal.KindData, flags, len(payload))
+	return c.recordKind(journal.KindData, flags, payload)
+}
+
+func (c *Conn) recordKind(kind, flags uint8, payload []byte) error {
+	claim, err := c.p.Claim(c.patience, kind, flags, len(payload))
 	if err != nil {
 		return c.refused(err, len(payload))
 	}
@@ -280,7 +320,7 @@ func (c *Conn) write(op ws.OpCode, payload []byte) error {
 	}
 	c.nc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout))
 	if _, err := c.nc.Write(c.out); err != nil {
-		return fmt.Errorf("send %s frame: %w", opName(op), err)
+		return fmt.Errorf("send %s frame: %w", OpName(op), err)
 	}
 	return nil
 }
@@ -291,12 +331,4 @@ type appendWriter []byte
 func (w *appendWriter) Write(p []byte) (int, error) {
 	*w = append(*w, p...)
 	return len(p), nil
-}
-
-func flagsOf(op ws.OpCode, final bool) uint8 {
-	f := uint8(op) & journal.FlagSourceMask
-	if final {
-		f |= journal.FlagFinal
-	}
-	return f
 }

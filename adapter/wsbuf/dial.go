@@ -13,31 +13,71 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gobwas/httphead"
 	"github.com/gobwas/ws"
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
+
+// deflateName is the extension's, RFC 7692.
+const deflateName = "permessage-deflate"
 
 // maxErrorBody is how much of the body of a refused handshake is kept, bytes.
 const maxErrorBody = 256
 
 // Dial opens a WebSocket connection to rawURL, a ws:// or wss:// URL, as a
-// client that records into p; see NewConn. No extension is offered. Errors name
-// the URL without its query, which may hold a secret; a server that answers with
-// anything but a WebSocket gives a *HandshakeError.
+// client that records into p; see NewConn. No extension is offered, unless
+// Options.Deflate asks for one: then the answer to the handshake is the first
+// record, see KindHandshake. Errors name the URL without its query, which may
+// hold a secret; a server that answers with anything but a WebSocket gives a
+// *HandshakeError.
 func Dial(ctx context.Context, rawURL string, p *recorder.Producer, opts *Options) (*Conn, error) {
 	o := opts.withDefaults()
 	o.Server = false
-	nc, br, err := dial(ctx, rawURL, &o)
+	nc, br, hs, err := dial(ctx, rawURL, &o)
 	if err != nil {
 		return nil, err
 	}
-	return NewConn(nc, br, p, &o), nil
+	if o.Deflate == DeflateOff {
+		return NewConn(nc, br, p, &o), nil
+	}
+	if len(hs.Extensions) == 0 {
+		o.Deflate = DeflateOff
+	}
+	c := NewConn(nc, br, p, &o)
+	c.patience = ctx
+	if err := c.recordAnswer(hs); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
-func dial(ctx context.Context, rawURL string, o *Options) (net.Conn, *bufio.Reader, error) {
+// recordAnswer records what the server agreed to.
+func (c *Conn) recordAnswer(hs ws.Handshake) error {
+	var extensions strings.Builder
+	if _, err := httphead.WriteOptions(&extensions, hs.Extensions); err != nil {
+		return err
+	}
+	return c.recordKind(KindHandshake, 0, answer(hs.Protocol, extensions.String()))
+}
+
+// offer are the extensions that are offered.
+func (d Deflate) offer() []httphead.Option {
+	params := map[string]string{"client_no_context_takeover": ""}
+	switch d {
+	case DeflateOff:
+		return nil
+	case DeflateRaw:
+		params["server_no_context_takeover"] = ""
+	}
+	return []httphead.Option{httphead.NewOption(deflateName, params)}
+}
+
+func dial(ctx context.Context, rawURL string, o *Options) (net.Conn, *bufio.Reader, ws.Handshake, error) {
+	none := ws.Handshake{}
 	name, err := checkURL(rawURL)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, none, err
 	}
 	var refused *HandshakeError
 	header := maps.Clone(o.Header)
@@ -46,6 +86,7 @@ func dial(ctx context.Context, rawURL string, o *Options) (net.Conn, *bufio.Read
 	d := ws.Dialer{
 		ReadBufferSize: o.ReadBuffer,
 		Protocols:      o.Subprotocols,
+		Extensions:     o.Deflate.offer(),
 		Header:         ws.HandshakeHeaderHTTP(header),
 		Host:           host,
 		TLSConfig:      o.TLS,
@@ -58,20 +99,20 @@ func dial(ctx context.Context, rawURL string, o *Options) (net.Conn, *bufio.Read
 	tctx, cancel := context.WithTimeout(ctx, o.HandshakeTimeout)
 	defer cancel()
 	start := time.Now()
-	nc, br, _, err := d.Dial(tctx, rawURL)
+	nc, br, hs, err := d.Dial(tctx, rawURL)
 	switch {
 	case err == nil:
-		return nc, br, nil
+		return nc, br, hs, nil
 	case refused != nil:
-		return nil, nil, refused
+		return nil, nil, none, refused
 	case ctx.Err() != nil:
-		return nil, nil, fmt.Errorf("%s: %w", name, context.Cause(ctx))
+		return nil, nil, none, fmt.Errorf("%s: %w", name, context.Cause(ctx))
 	case tctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
-		return nil, nil, fmt.Errorf("%s: no WebSocket connection after %v: %w", name, time.Since(start).Round(time.Millisecond), err)
+		return nil, nil, none, fmt.Errorf("%s: no WebSocket connection after %v: %w", name, time.Since(start).Round(time.Millisecond), err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, nil, fmt.Errorf("%s: the server closed the connection during the handshake: %w", name, err)
+		return nil, nil, none, fmt.Errorf("%s: the server closed the connection during the handshake: %w", name, err)
 	}
-	return nil, nil, fmt.Errorf("%s: %w", name, err)
+	return nil, nil, none, fmt.Errorf("%s: %w", name, err)
 }
 
 // checkURL returns the URL as it may be printed.

@@ -19,6 +19,8 @@ type archive struct {
 	t   *testing.T
 	dir string
 	rec *recorder.Recorder
+
+	handshakes map[string][]string // by stream, once it was read
 }
 
 func newArchive(t *testing.T, opts *recorder.Options) *archive {
@@ -58,6 +60,8 @@ type frame struct {
 	op       ws.OpCode
 	fin, out bool
 	payload  string
+
+	compressed bool
 }
 
 func (f frame) String() string {
@@ -66,9 +70,9 @@ func (f frame) String() string {
 		dir = "out"
 	}
 	if len(f.payload) > 40 {
-		return fmt.Sprintf("%s %s fin=%v %d bytes", dir, opName(f.op), f.fin, len(f.payload))
+		return fmt.Sprintf("%s %s fin=%v %d bytes", dir, OpName(f.op), f.fin, len(f.payload))
 	}
-	return fmt.Sprintf("%s %s fin=%v %q", dir, opName(f.op), f.fin, f.payload)
+	return fmt.Sprintf("%s %s fin=%v %q", dir, OpName(f.op), f.fin, f.payload)
 }
 
 // contents closes the recorder and reads the archive back.
@@ -80,6 +84,7 @@ func (a *archive) contents() (frames map[string][]frame, losses map[string][]jou
 		a.t.Fatal(err)
 	}
 	defer r.Close()
+	a.handshakes = map[string][]string{}
 	frames, losses = map[string][]frame{}, map[string][]journal.Loss{}
 	for rec, err := range r.All() {
 		if err != nil {
@@ -91,7 +96,10 @@ func (a *archive) contents() (frames map[string][]frame, losses map[string][]jou
 			frames[name] = append(frames[name], frame{
 				op: ws.OpCode(rec.Flags & journal.FlagSourceMask), fin: rec.Flags&journal.FlagFinal != 0,
 				out: rec.Flags&journal.FlagOutbound != 0, payload: string(rec.Payload),
+				compressed: rec.Flags&journal.FlagCompressed != 0,
 			})
+		case KindHandshake:
+			a.handshakes[name] = append(a.handshakes[name], string(rec.Payload))
 		case journal.KindLoss:
 			l, err := journal.ParseLoss(rec.Payload)
 			if err != nil {
@@ -136,6 +144,13 @@ type wire struct{ bytes.Buffer }
 
 func (w *wire) add(op ws.OpCode, fin bool, payload string) *wire {
 	ws.WriteFrame(&w.Buffer, ws.NewFrame(op, fin, []byte(payload)))
+	return w
+}
+
+func (w *wire) addCompressed(op ws.OpCode, fin bool, payload string) *wire {
+	f := ws.NewFrame(op, fin, []byte(payload))
+	f.Header.Rsv = rsv1
+	ws.WriteFrame(&w.Buffer, f)
 	return w
 }
 
@@ -202,7 +217,7 @@ func parseFrames(t *testing.T, b []byte) (fs []frame) {
 		if h.Masked {
 			ws.Cipher(payload, h.Mask, 0)
 		}
-		fs = append(fs, frame{h.OpCode, h.Fin, true, string(payload)})
+		fs = append(fs, frame{op: h.OpCode, fin: h.Fin, out: true, payload: string(payload)})
 	}
 	return fs
 }

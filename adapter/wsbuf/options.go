@@ -27,6 +27,11 @@ type Options struct {
 	// are not.
 	Server bool
 
+	// Deflate says whether Dial offers permessage-deflate, and how what comes
+	// compressed is recorded. Default DeflateOff. For NewConn, anything else says
+	// that the extension was negotiated. What is sent is never compressed.
+	Deflate Deflate
+
 	// IdleTimeout is the longest time without a byte from the peer. Default 0: no
 	// limit; TCP's keep-alive still finds peers that are gone.
 	IdleTimeout time.Duration

@@ -168,7 +168,7 @@ func TestFullRingUnderWait(t *testing.T) {
 	for i := range 200 {
 		payload := strings.Repeat("y", 100+i)
 		w.add(ws.OpBinary, true, payload)
-		want = append(want, frame{ws.OpBinary, true, false, payload})
+		want = append(want, frame{op: ws.OpBinary, fin: true, payload: payload})
 	}
 	serve(peer, w.Bytes())
 	c := NewConn(nc, nil, p, nil)
@@ -244,14 +244,14 @@ func TestTooLarge(t *testing.T) {
 				t.Errorf("Record: %v, want %q", err, tc.want)
 			}
 			frames, losses := a.contents()
-			want := []frame{{ws.OpText, true, false, "one"}}
+			want := []frame{{op: ws.OpText, fin: true, payload: "one"}}
 			if tc.lost == 0 && tc.next {
-				want = append(want, frame{ws.OpText, true, false, tc.send})
+				want = append(want, frame{op: ws.OpText, fin: true, payload: tc.send})
 			} else {
 				wantLoss(t, losses["s"], journal.LossTooLarge, 1, tc.lost)
 			}
 			if tc.next {
-				want = append(want, frame{ws.OpText, true, false, "three"})
+				want = append(want, frame{op: ws.OpText, fin: true, payload: "three"})
 			}
 			wantFrames(t, frames["s"], want)
 		})

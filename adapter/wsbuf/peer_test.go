@@ -164,7 +164,7 @@ func TestDialSendsHeadersAndSubprotocol(t *testing.T) {
 		t.Errorf("offered extensions %q, want none", ext)
 	}
 	frames, _ := a.contents()
-	if f := frames["s"]; len(f) != 3 || f[0] != (frame{ws.OpText, true, true, "subscribe"}) || f[1].op != ws.OpClose || !f[2].out {
+	if f := frames["s"]; len(f) != 3 || f[0] != (frame{op: ws.OpText, fin: true, out: true, payload: "subscribe"}) || f[1].op != ws.OpClose || !f[2].out {
 		t.Errorf("recorded %v", f)
 	}
 }
@@ -199,7 +199,7 @@ func TestFramesBehindTheHandshake(t *testing.T) {
 	c.Record(t.Context())
 	c.Close()
 	frames, _ := a.contents()
-	wantFrames(t, frames["s"], []frame{{ws.OpText, true, false, "first"}, {ws.OpBinary, true, false, strings.Repeat("x", 20_000)}, {ws.OpClose, true, false, "\x03\xe8"}})
+	wantFrames(t, frames["s"], []frame{{op: ws.OpText, fin: true, payload: "first"}, {op: ws.OpBinary, fin: true, payload: strings.Repeat("x", 20_000)}, {op: ws.OpClose, fin: true, payload: "\x03\xe8"}})
 }
 
 // lateWriter keeps what is written.
@@ -313,5 +313,5 @@ func TestDialTLS(t *testing.T) {
 	c.Record(t.Context())
 	c.Close()
 	frames, _ := a.contents()
-	wantFrames(t, frames["s"], []frame{{ws.OpText, true, false, "over TLS"}, {ws.OpClose, true, false, "\x03\xe8"}})
+	wantFrames(t, frames["s"], []frame{{op: ws.OpText, fin: true, payload: "over TLS"}, {op: ws.OpClose, fin: true, payload: "\x03\xe8"}})
 }

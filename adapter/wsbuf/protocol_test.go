@@ -12,7 +12,7 @@ import (
 
 // Each case is a peer that says "one", then something, and closes.
 func TestPeers(t *testing.T) {
-	one := frame{ws.OpText, true, false, "one"}
+	one := frame{op: ws.OpText, fin: true, payload: "one"}
 	long := strings.Repeat("x", 70_000)
 	for _, tc := range []struct {
 		name  string
@@ -24,19 +24,19 @@ func TestPeers(t *testing.T) {
 		loses bool
 	}{
 		{name: "end without a close frame", bytes: func(w *wire) {}, err: "ended after 1 frames without a close frame"},
-		{name: "close", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xe8bye") }, want: []frame{{ws.OpClose, true, false, "\x03\xe8bye"}},
+		{name: "close", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xe8bye") }, want: []frame{{op: ws.OpClose, fin: true, payload: "\x03\xe8bye"}},
 			err: `closed the connection: 1000 (normal closure): "bye"`, code: 1000},
-		{name: "close without a code", bytes: func(w *wire) { w.add(ws.OpClose, true, "") }, want: []frame{{ws.OpClose, true, false, ""}},
+		{name: "close without a code", bytes: func(w *wire) { w.add(ws.OpClose, true, "") }, want: []frame{{op: ws.OpClose, fin: true, payload: ""}},
 			err: "closed the connection: 1005"},
 		{name: "frames behind a close frame", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xe9").add(ws.OpText, true, "late") },
-			want: []frame{{ws.OpClose, true, false, "\x03\xe9"}}, err: "1001 (going away)", code: 1001},
+			want: []frame{{op: ws.OpClose, fin: true, payload: "\x03\xe9"}}, err: "1001 (going away)", code: 1001},
 		{name: "all sizes of length", bytes: func(w *wire) {
 			w.add(ws.OpBinary, true, "").add(ws.OpText, true, long[:125]).add(ws.OpText, true, long[:126]).add(ws.OpText, true, long[:65535]).add(ws.OpText, true, long[:65536])
-		}, want: []frame{{ws.OpBinary, true, false, ""}, {ws.OpText, true, false, long[:125]}, {ws.OpText, true, false, long[:126]}, {ws.OpText, true, false, long[:65535]}, {ws.OpText, true, false, long[:65536]}},
+		}, want: []frame{{op: ws.OpBinary, fin: true, payload: ""}, {op: ws.OpText, fin: true, payload: long[:125]}, {op: ws.OpText, fin: true, payload: long[:126]}, {op: ws.OpText, fin: true, payload: long[:65535]}, {op: ws.OpText, fin: true, payload: long[:65536]}},
 			err: "ended after 6 frames"},
 		{name: "fragments with a ping between", bytes: func(w *wire) {
 			w.add(ws.OpText, false, "a").add(ws.OpPing, true, "p").add(ws.OpContinuation, false, "").add(ws.OpContinuation, true, "c")
-		}, want: []frame{{ws.OpText, false, false, "a"}, {ws.OpPing, true, false, "p"}, {ws.OpContinuation, false, false, ""}, {ws.OpContinuation, true, false, "c"}},
+		}, want: []frame{{op: ws.OpText, payload: "a"}, {op: ws.OpPing, fin: true, payload: "p"}, {op: ws.OpContinuation, payload: ""}, {op: ws.OpContinuation, fin: true, payload: "c"}},
 			err: "ended after 5 frames"},
 
 		{name: "masked", bytes: func(w *wire) { w.addMasked(ws.OpText, true, "two") }, err: "frame 2 (byte 5 of the connection): text frame is masked", code: 1002},
@@ -50,16 +50,16 @@ func TestPeers(t *testing.T) {
 		{name: "close of 2 GiB", bytes: func(w *wire) { w.raw("\x88\x7f\x00\x00\x00\x00\x80\x00\x00\x00") }, err: "close frame of 2147483648 bytes", code: 1002},
 		{name: "continuation of nothing", bytes: func(w *wire) { w.add(ws.OpContinuation, true, "x") }, err: "without a message to continue", code: 1002},
 		{name: "message in a message", bytes: func(w *wire) { w.add(ws.OpText, false, "a").add(ws.OpBinary, true, "b") },
-			want: []frame{{ws.OpText, false, false, "a"}}, err: "frame 3 (byte 8 of the connection): binary frame in the middle", code: 1002},
+			want: []frame{{op: ws.OpText, payload: "a"}}, err: "frame 3 (byte 8 of the connection): binary frame in the middle", code: 1002},
 		{name: "length in a longer form", bytes: func(w *wire) { w.raw("\x81\x7e\x00\x05hello") }, err: "length of 5 in a longer form", code: 1002},
 		{name: "length in the longest form", bytes: func(w *wire) { w.raw("\x82\x7f\x00\x00\x00\x00\x00\x00\xff\xff") }, err: "length of 65535 in a longer form", code: 1002},
 		{name: "length with a sign", bytes: func(w *wire) { w.raw("\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff") }, err: "sign bit", code: 1002},
 		{name: "a length that is a lie", bytes: func(w *wire) { w.raw("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff") }, err: "binary frame of 9223372036854775807 bytes", code: 1009, loses: true},
-		{name: "close with half a code", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03") }, want: []frame{{ws.OpClose, true, false, "\x03"}}, err: "payload of 1 byte", code: 1002},
-		{name: "close with a code of no use", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xee") }, want: []frame{{ws.OpClose, true, false, "\x03\xee"}}, err: "code 1006", code: 1002},
-		{name: "close with a code of another registry", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xf4") }, want: []frame{{ws.OpClose, true, false, "\x03\xf4"}}, err: "1012 (service restart)", code: 1012},
-		{name: "close with a code above all", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x13\x88") }, want: []frame{{ws.OpClose, true, false, "\x13\x88"}}, err: "code 5000, which must not", code: 1002},
-		{name: "close with bad text", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xe8\xff") }, want: []frame{{ws.OpClose, true, false, "\x03\xe8\xff"}}, err: "not UTF-8", code: 1002},
+		{name: "close with half a code", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03") }, want: []frame{{op: ws.OpClose, fin: true, payload: "\x03"}}, err: "payload of 1 byte", code: 1002},
+		{name: "close with a code of no use", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xee") }, want: []frame{{op: ws.OpClose, fin: true, payload: "\x03\xee"}}, err: "code 1006", code: 1002},
+		{name: "close with a code of another registry", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xf4") }, want: []frame{{op: ws.OpClose, fin: true, payload: "\x03\xf4"}}, err: "1012 (service restart)", code: 1012},
+		{name: "close with a code above all", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x13\x88") }, want: []frame{{op: ws.OpClose, fin: true, payload: "\x13\x88"}}, err: "code 5000, which must not", code: 1002},
+		{name: "close with bad text", bytes: func(w *wire) { w.add(ws.OpClose, true, "\x03\xe8\xff") }, want: []frame{{op: ws.OpClose, fin: true, payload: "\x03\xe8\xff"}}, err: "not UTF-8", code: 1002},
 
 		{name: "one byte of a header", bytes: func(w *wire) { w.raw("\x81") }, err: "broke off in the header of frame 2, of which 1 bytes"},
 		{name: "half a length", bytes: func(w *wire) { w.raw("\x81\x7e\x01") }, err: "broke off in the header of frame 2, of which 3 bytes"},
@@ -152,15 +152,15 @@ func TestServerSide(t *testing.T) {
 		}
 		frames, _ := a.contents()
 		wantFrames(t, frames["s"], []frame{
-			{ws.OpText, true, false, "hello"}, {ws.OpBinary, true, false, long},
-			{ws.OpPing, true, false, "are you there"}, {ws.OpPong, true, true, "are you there"},
-			{ws.OpClose, true, false, "\x03\xe8"}, {ws.OpClose, true, true, "\x03\xe8"},
+			{op: ws.OpText, fin: true, payload: "hello"}, {op: ws.OpBinary, fin: true, payload: long},
+			{op: ws.OpPing, fin: true, payload: "are you there"}, {op: ws.OpPong, fin: true, out: true, payload: "are you there"},
+			{op: ws.OpClose, fin: true, payload: "\x03\xe8"}, {op: ws.OpClose, fin: true, out: true, payload: "\x03\xe8"},
 		})
 		back := <-answer
 		if back[1]&0x80 != 0 {
 			t.Error("a server must not mask")
 		}
-		wantFrames(t, parseFrames(t, back), []frame{{ws.OpPong, true, true, "are you there"}, {ws.OpClose, true, true, "\x03\xe8"}})
+		wantFrames(t, parseFrames(t, back), []frame{{op: ws.OpPong, fin: true, out: true, payload: "are you there"}, {op: ws.OpClose, fin: true, out: true, payload: "\x03\xe8"}})
 	})
 	t.Run("refuses what is not masked", func(t *testing.T) {
 		a := newArchive(t, nil)
@@ -194,7 +194,7 @@ func TestClientMasks(t *testing.T) {
 		}
 	}
 	wantFrames(t, parseFrames(t, back), []frame{
-		{ws.OpText, true, true, "subscribe"}, {ws.OpPong, true, true, "1"}, {ws.OpPong, true, true, strings.Repeat("2", 125)},
+		{op: ws.OpText, fin: true, out: true, payload: "subscribe"}, {op: ws.OpPong, fin: true, out: true, payload: "1"}, {op: ws.OpPong, fin: true, out: true, payload: strings.Repeat("2", 125)},
 	})
 	frames, _ := a.contents()
 	if len(frames["s"]) != 2 {

@@ -29,62 +29,17 @@ func (c *Conn) readHeader() (ws.Header, error) {
 		}
 		return ws.Header{}, c.cutHeader(len(b), err)
 	}
-	size, code := headerSize(b[1])
+	size, _ := headerSize(b[1])
 	if b, err = c.peek(size); err != nil {
 		return ws.Header{}, c.cutHeader(len(b), err)
 	}
+	h, _ := parseHeader(b)
+	c.discard(size)
 	c.frames++
-	h, err := ws.ReadHeaderBuffer(c.br, c.header[:])
-	if err != nil { // the length's sign bit; nothing else is left to fail
-		return h, c.protocolError(ws.StatusProtocolError, "length field with its sign bit set")
-	}
-	c.offset += int64(size)
-	if what := c.check(h, code); what != "" {
+	if what := c.expect.check(h, size); what != "" {
 		return h, c.protocolError(ws.StatusProtocolError, what)
 	}
 	return h, nil
-}
-
-// headerSize tells the size of a header from its second byte, and the 7-bit
-// length code in it.
-func headerSize(b byte) (size int, code byte) {
-	size, code = ws.MinHeaderSize, b&0x7F
-	switch code {
-	case 126:
-		size += 2
-	case 127:
-		size += 8
-	}
-	if b&0x80 != 0 {
-		size += 4
-	}
-	return size, code
-}
-
-// check names what is wrong with a header, or nothing.
-func (c *Conn) check(h ws.Header, code byte) string {
-	op := opName(h.OpCode)
-	switch {
-	case h.OpCode.IsReserved():
-		return fmt.Sprintf("reserved opcode %#x", uint8(h.OpCode))
-	case h.Rsv != 0:
-		return fmt.Sprintf("%s frame with reserved bits %03b set; no extension was negotiated", op, h.Rsv)
-	case h.Masked && !c.opts.Server:
-		return op + " frame is masked; a server must not mask"
-	case !h.Masked && c.opts.Server:
-		return op + " frame is not masked; a client must mask"
-	case code == 126 && h.Length < 126, code == 127 && h.Length <= 0xFFFF:
-		return fmt.Sprintf("%s frame with its length of %d in a longer form than it needs", op, h.Length)
-	case h.OpCode.IsControl() && !h.Fin:
-		return "fragmented " + op + " frame; control frames must be whole"
-	case h.OpCode.IsControl() && h.Length > ws.MaxControlFramePayloadSize:
-		return fmt.Sprintf("%s frame of %d bytes; control frames have at most %d", op, h.Length, ws.MaxControlFramePayloadSize)
-	case h.OpCode == ws.OpContinuation && !c.open:
-		return "continuation frame without a message to continue"
-	case h.OpCode.IsData() && h.OpCode != ws.OpContinuation && c.open:
-		return op + " frame in the middle of a fragmented message"
-	}
-	return ""
 }
 
 // limit is the largest payload that is recorded.
@@ -108,10 +63,15 @@ func (c *Conn) refused(err error, n int) error {
 // skipTooLarge reads a frame that is too large to record and throws it away, or
 // gives up the connection if that could take for ever.
 func (c *Conn) skipTooLarge(h ws.Header) error {
+	if c.compressed && c.unpack != nil {
+		if err := c.unpack.giveUp(errLongCompressed); err != nil {
+			return err
+		}
+	}
 	if h.Length > c.opts.MaxSkip {
 		c.p.Lose(1, 0, journal.LossTooLarge) // the length may be a lie
 		return c.protocolError(ws.StatusMessageTooBig,
-			fmt.Sprintf("%s frame of %d bytes; %d can be recorded, and %d skipped", opName(h.OpCode), h.Length, c.limit(), c.opts.MaxSkip))
+			fmt.Sprintf("%s frame of %d bytes; %d can be recorded, and %d skipped", OpName(h.OpCode), h.Length, c.limit(), c.opts.MaxSkip))
 	}
 	n, err := c.skip(h, h.Length)
 	c.p.Lose(1, uint64(n), journal.LossTooLarge)
@@ -222,7 +182,7 @@ func (c *Conn) partial(h ws.Header, got int64, err error) error {
 }
 
 func (c *Conn) brokeOff(h ws.Header, got int64, err error) error {
-	return fmt.Errorf("the connection broke off in frame %d (%s, %d bytes), of which %d had come: %w", c.frames, opName(h.OpCode), h.Length, got, err)
+	return fmt.Errorf("the connection broke off in frame %d (%s, %d bytes), of which %d had come: %w", c.frames, OpName(h.OpCode), h.Length, got, err)
 }
 
 func (c *Conn) cutHeader(got int, err error) error {
@@ -234,22 +194,4 @@ func (c *Conn) cutHeader(got int, err error) error {
 
 func (c *Conn) protocolError(code ws.StatusCode, what string) error {
 	return &ProtocolError{Frame: c.frames, Offset: c.begin, Code: code, What: what}
-}
-
-func opName(op ws.OpCode) string {
-	switch op {
-	case ws.OpContinuation:
-		return "continuation"
-	case ws.OpText:
-		return "text"
-	case ws.OpBinary:
-		return "binary"
-	case ws.OpClose:
-		return "close"
-	case ws.OpPing:
-		return "ping"
-	case ws.OpPong:
-		return "pong"
-	}
-	return fmt.Sprintf("opcode %#x", uint8(op))
 }

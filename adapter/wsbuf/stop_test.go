@@ -68,7 +68,7 @@ func TestStallHoldsUpNobody(t *testing.T) {
 	c1.Close()
 	c2.Close()
 	frames, losses := a.contents()
-	wantFrames(t, frames["stalled"], []frame{{ws.OpText, true, false, "whole"}})
+	wantFrames(t, frames["stalled"], []frame{{op: ws.OpText, fin: true, payload: "whole"}})
 	wantLoss(t, losses["stalled"], journal.LossSource, 1, 4)
 }
 
@@ -107,8 +107,8 @@ func TestStopInTheMiddleOfAFrame(t *testing.T) {
 		peer.Close()
 		c.Close()
 		frames, losses := a.contents()
-		ours := frame{ws.OpClose, true, true, string(body)}
-		want := []frame{{ws.OpText, true, false, "0123456789"}, ours, {ws.OpClose, true, false, "\x03\xe8"}}
+		ours := frame{op: ws.OpClose, fin: true, out: true, payload: string(body)}
+		want := []frame{{op: ws.OpText, fin: true, payload: "0123456789"}, ours, {op: ws.OpClose, fin: true, payload: "\x03\xe8"}}
 		if cut < 2 { // no frame has begun, and ours is recorded at once
 			want[0], want[1] = want[1], want[0]
 		}
@@ -146,7 +146,7 @@ func TestStopRecordsUntilTheAnswer(t *testing.T) {
 		t.Errorf("sent %v after our close frame", parseFrames(t, rest.Bytes()))
 	}
 	frames, _ := a.contents()
-	wantFrames(t, frames["s"], []frame{{ws.OpText, true, false, "in flight"}, {ws.OpPing, true, false, "too late for a pong"}, {ws.OpClose, true, false, "\x03\xe8"}})
+	wantFrames(t, frames["s"], []frame{{op: ws.OpText, fin: true, payload: "in flight"}, {op: ws.OpPing, fin: true, payload: "too late for a pong"}, {op: ws.OpClose, fin: true, payload: "\x03\xe8"}})
 }
 
 func TestStopOfASilentPeer(t *testing.T) {

@@ -106,6 +106,7 @@ func newRecordCmd() *cobra.Command {
 	flags.BoolVar(&f.json, "json", false, "print the final report to stdout as JSON")
 	for name, values := range map[string][]string{
 		"sync": {"none", "interval", "batch"}, "overload": {"drop", "wait"}, "frame": {"line", "raw"}, "reconnect": {"drop", "always", "never"},
+		"deflate": {"off", "raw", "inflate"},
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/capture"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
@@ -24,6 +25,7 @@ type Source struct {
 	Subscribe    []string
 	CAFile       string
 	Outbound     bool
+	Deflate      string
 }
 
 // AddFlags registers the flags, with the defaults as values.
@@ -41,6 +43,7 @@ func (s *Source) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.Subscribe, "subscribe", nil, "text `message`, or @FILE, to send after each handshake; repeatable")
 	f.StringVar(&s.CAFile, "ca-file", "", "trust the certificates in this PEM `file`, and no others, for wss://")
 	f.BoolVar(&s.Outbound, "outbound", false, "record what is sent, too: subscriptions, pongs, close frames")
+	f.StringVar(&s.Deflate, "deflate", "off", "`how` WebSocket compression is dealt with: off does not offer it, raw records it as it comes, inflate undoes it")
 }
 
 // Limits of what can be said of a source.
@@ -78,6 +81,8 @@ func (s *Source) options() (capture.Source, []problem) {
 	note("frame", err)
 	c.Options.Reconnect, err = source.ParseReconnect(s.Reconnect)
 	note("reconnect", err)
+	c.Options.Deflate, err = wsbuf.ParseDeflate(s.Deflate)
+	note("deflate", err)
 	var more []problem
 	c.Options.Header, more = readHeaders(s.HeaderFile, s.HeaderEnv)
 	problems = append(problems, more...)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
 )
 
 const (
@@ -226,7 +227,7 @@ func (c *conn) readFrame(br *bufio.Reader) (ws.OpCode, error) {
 		return 0, err
 	}
 	if h.Length > maxReceive || h.OpCode.IsControl() && h.Length > ws.MaxControlFramePayloadSize {
-		return 0, fmt.Errorf("%s sent a %s frame of %d bytes", c.nc.RemoteAddr(), opName(h.OpCode), h.Length)
+		return 0, fmt.Errorf("%s sent a %s frame of %d bytes", c.nc.RemoteAddr(), wsbuf.OpName(h.OpCode), h.Length)
 	}
 	if !h.Masked {
 		return 0, fmt.Errorf("%s sent a frame without a mask", c.nc.RemoteAddr())

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
+	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
 )
 
 func take(seed uint64, symbol string, rate float64, n int) ([]Digest, []Frame) {
@@ -104,7 +105,7 @@ func TestGeneratorVariety(t *testing.T) {
 	}
 	for _, op := range []ws.OpCode{ws.OpText, ws.OpBinary, ws.OpContinuation, ws.OpPing, ws.OpPong} {
 		if ops[op] == 0 {
-			t.Errorf("no %s frame in %d", opName(op), len(fs))
+			t.Errorf("no %s frame in %d", wsbuf.OpName(op), len(fs))
 		}
 	}
 	for _, n := range edgeSizes {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/gobwas/ws"
+	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
 )
 
 // Digest identifies one frame: its opcode, final bit, length and contents.
@@ -37,7 +38,7 @@ func (d Digest) String() string {
 	if !d.Final() {
 		fin = "not final"
 	}
-	return fmt.Sprintf("%s, %s, %d bytes, sha256 %016x…", opName(d.Op()), fin, d.Len, swap(d.Sum))
+	return fmt.Sprintf("%s, %s, %d bytes, sha256 %016x…", wsbuf.OpName(d.Op()), fin, d.Len, swap(d.Sum))
 }
 
 // swap makes the sum print as the first bytes of the hash in their usual order.
@@ -45,25 +46,6 @@ func swap(v uint64) uint64 {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], v)
 	return binary.BigEndian.Uint64(b[:])
-}
-
-func opName(op ws.OpCode) string {
-	switch op {
-	case ws.OpContinuation:
-		return "continuation"
-	case ws.OpText:
-		return "text"
-	case ws.OpBinary:
-		return "binary"
-	case ws.OpClose:
-		return "close"
-	case ws.OpPing:
-		return "ping"
-	case ws.OpPong:
-		return "pong"
-	default:
-		return fmt.Sprintf("opcode %d", op)
-	}
 }
 
 // Ledger is what one connection sent and received, in order. It is complete,

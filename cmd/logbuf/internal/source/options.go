@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
 )
 
 // Frame says how a byte stream is cut into records.
@@ -73,6 +75,7 @@ type Options struct {
 	TLS          *tls.Config // nil: the system's roots
 	MaxFrame     int         // bytes; 0: the largest record
 	Outbound     bool        // record what is sent, too
+	Deflate      wsbuf.Deflate
 
 	IdleTimeout time.Duration // of a connection without a byte; 0: none
 	DialTimeout time.Duration // default 10 s

@@ -19,6 +19,7 @@ func (s *Source) dialWebSocket(ctx context.Context) (session, error) {
 	conn, err := wsbuf.Dial(ctx, s.spec.URL, s.p, &wsbuf.Options{
 		MaxFrame:         s.opts.MaxFrame,
 		Outbound:         s.opts.Outbound,
+		Deflate:          s.opts.Deflate,
 		IdleTimeout:      s.opts.IdleTimeout,
 		CloseTimeout:     stopTime,
 		Header:           s.opts.Header,
