@@ -17,8 +17,9 @@ const (
 )
 
 // archiver is the one goroutine that reads the lanes and writes the journal.
-// It goes round the lanes and gives each a batch. A panic in it is a defect of
-// this package or the journal and ends the program.
+// It goes round the lanes and gives each a batch, urgent ones first, see
+// urgent. A panic in it is a defect of this package or the journal and ends the
+// program.
 type archiver struct {
 	rec     *Recorder
 	journal archive
@@ -28,6 +29,8 @@ type archiver struct {
 	// whole or not at all, and so can be tried again.
 	maxBlock int
 	alarm    time.Duration // a lane needs a look this soon, though nobody will wake the archiver for it; 0: none does
+	lead     int           // bytes that urgent lanes have written more than ordinary ones, while both had records
+	last     int           // the urgent lane that had its turn last
 }
 
 func newArchiver(r *Recorder) *archiver {
@@ -80,15 +83,47 @@ func (a *archiver) round() (worked bool) {
 	if a.rec.late.Load() {
 		a.writeLate()
 	}
-	for _, l := range *a.rec.lanes.Load() {
-		if !l.turn() {
-			continue
-		}
-		if a.visit(l) {
-			worked = true
-		}
+	worked = a.urgent()
+	ordinary := false
+	for _, l := range a.rec.lanes.Load().ordinary {
 		if a.rec.phase.Load() != running {
 			return true
+		}
+		if l.turn() && a.visit(l) {
+			ordinary = true
+			a.urgent()
+		}
+	}
+	if !ordinary && a.lead > 0 {
+		a.lead, ordinary = 0, true // urgent lanes have waited for nobody: another round
+	}
+	return worked || ordinary
+}
+
+// urgent writes batches of urgent lanes, one lane after another, until they have
+// no records, or have written more than the ordinary ones. It is called before
+// each ordinary batch. So, while both have records,
+//
+//   - each kind gets half of the bytes that are written, to within one batch;
+//   - records of an urgent lane, as long as urgent lanes need less than that
+//     half, wait for at most one ordinary batch.
+//
+// What either does not need is the other's: nobody saves up a share.
+func (a *archiver) urgent() (worked bool) {
+	for idle := 0; a.lead <= 0; {
+		lanes := a.rec.lanes.Load().urgent
+		if idle >= len(lanes) {
+			a.lead = 0
+			return worked
+		}
+		a.last = (a.last + 1) % len(lanes)
+		if l := lanes[a.last]; !l.turn() || !a.visit(l) {
+			idle++
+			continue
+		}
+		worked, idle = true, 0
+		if a.rec.phase.Load() != running {
+			return worked
 		}
 	}
 	return worked
@@ -104,6 +139,11 @@ func (a *archiver) visit(l *lane) (worked bool) {
 	l.stalledSince(0)
 	l.ended = span.End()
 	frames, records, losses := a.prepare(l, span)
+	if l.urgent {
+		a.lead += len(frames)
+	} else {
+		a.lead -= len(frames)
+	}
 	if a.rec.opts.Stage {
 		l.out.ReleaseTo(span.End()) // frames is a copy
 	}

@@ -41,6 +41,21 @@
 // told to readers: the archive has a loss record with how many records, how
 // many bytes, when and why, exactly where the records would have been.
 //
+// Overload hits ordinary streams first: ProducerOptions.Urgent gives a stream a
+// part of a share that is reserved for urgent ones. While both kinds have records
+// the archiver writes as many bytes of the one as of the other, batch by batch,
+// urgent first. So urgent streams that together need less than half of what the
+// disk takes lose nothing to others, and their records wait for one ordinary
+// batch at most, 256 KiB or one larger record. However much they offer, the
+// ordinary streams have the other half, and each of those its turn in it. What
+// one kind does not need is the other's. Options.UrgentMemory keeps room for
+// urgent lanes where ordinary ones have taken MemoryLimit.
+//
+// A full disk takes nothing from anybody: urgent lanes fill, too, and lose what
+// does not fit, so that their size says how long they hold out. When there is
+// space again, the batch that the archiver was about to write goes first, then
+// urgent ones. Close writes urgent lanes first.
+//
 // # Ordinals
 //
 // The records offered to a stream are numbered from 0 on, lost ones included,

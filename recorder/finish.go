@@ -14,14 +14,14 @@ func (a *archiver) finish() {
 	r := a.rec
 	r.mu.Lock()
 	r.phase.Store(freezing)
-	lanes := *r.lanes.Load()
+	lanes := r.lanes.Load()
 	r.mu.Unlock()
-	for _, l := range lanes {
+	for l := range lanes.all() {
 		l.freeze(l.batch())
 	}
 	r.phase.Store(frozen)
 
-	for _, l := range lanes {
+	for l := range lanes.all() {
 		a.finishLane(l)
 	}
 	if r.late.Load() && r.failure.Load() == nil {
@@ -32,8 +32,17 @@ func (a *archiver) finish() {
 }
 
 // finishLane writes what was read of a lane, batch by batch, as long as there
-// is time and the journal works; then the losses.
+// is time and the journal works; then the losses. Lanes that its stream had
+// earlier come first: an urgent lane is not before them for being urgent.
 func (a *archiver) finishLane(l *lane) {
+	for !l.turn() {
+		a.finishLane(l.after[0])
+	}
+	select {
+	case <-l.gone:
+		return // it was an earlier lane
+	default:
+	}
 	r, written := a.rec, !l.gaveUp
 	for i, span := range l.frozen {
 		if r.failure.Load() != nil || r.abort.Load() != nil {

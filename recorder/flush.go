@@ -3,6 +3,7 @@ package recorder
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -15,7 +16,7 @@ import (
 // not. Losses that no record has followed yet are not waited for: they are in
 // the archive 100 ms after they happened, or after Close.
 func (r *Recorder) WaitDurable(ctx context.Context) error {
-	lanes := *r.lanes.Load()
+	lanes := slices.Collect(r.lanes.Load().all())
 	targets := make([]uint64, len(lanes))
 	for i, l := range lanes {
 		targets[i] = l.position()

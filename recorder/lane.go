@@ -32,6 +32,7 @@ type lane struct {
 	out      *queue.Consumer
 	capacity int
 	cost     int           // against Options.MemoryLimit
+	urgent   bool          // see archiver.urgent
 	gone     chan struct{} // closed when the archiver has let go of the lane
 	retired  atomic.Bool   // by Close; set under Recorder.mu
 

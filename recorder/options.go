@@ -65,10 +65,16 @@ type Options struct {
 	// beyond it. A lane counts with its size, rounded up to a power of two, but
 	// with 4 KiB at least, 16 KiB if it is shared, for what comes with it.
 	//
-	// Not counted: of larger lanes that same addition, 2.5 KiB or 15 KiB; up to
+	// Urgent lanes have room besides, see UrgentMemory. Not counted: of larger lanes that same addition, 2.5 KiB or 15 KiB; up to
 	// 64 KiB of losses in a lane whose archiver cannot keep up; one copy of the
 	// batch being written; and the journal's own buffers.
 	MemoryLimit int
+
+	// UrgentMemory is how many bytes of lanes of urgent producers do not count
+	// against MemoryLimit, so that there is room for them however many others
+	// are open; default 4 MiB, negative: none. All lanes together take at most
+	// MemoryLimit and UrgentMemory.
+	UrgentMemory int
 
 	// StallLimit is how long an open claim of a shared producer may hold up
 	// others: records claimed after it, losses, a WaitDurable, a record that
@@ -98,13 +104,21 @@ type ProducerOptions struct {
 	LaneSize int      // size of the lane, bytes; default Options.LaneSize
 	Overload Overload // default OverloadDrop
 	Shared   bool     // for use by any number of goroutines at once; default: one at a time
+
+	// Urgent gives the stream a share of the archiver's time, and so of the
+	// disk, and of the memory, that ordinary streams cannot take: overload hits
+	// those first. It is for few streams that offer little, such as orders beside
+	// market data. See Overload in the package documentation, and
+	// Options.UrgentMemory.
+	Urgent bool
 }
 
 // Defaults and limits of Options.
 const (
-	DefaultLaneSize    = 256 << 10
-	DefaultMemoryLimit = 64 << 20
-	DefaultStallLimit  = 10 * time.Second
+	DefaultLaneSize     = 256 << 10
+	DefaultMemoryLimit  = 64 << 20
+	DefaultUrgentMemory = 4 << 20
+	DefaultStallLimit   = 10 * time.Second
 
 	minLaneSize = 64
 	maxLaneSize = 1 << 30
@@ -125,6 +139,10 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = DefaultMemoryLimit
 	}
+	if c.UrgentMemory == 0 {
+		c.UrgentMemory = DefaultUrgentMemory
+	}
+	c.UrgentMemory = max(0, c.UrgentMemory)
 	if c.StallLimit == 0 {
 		c.StallLimit = DefaultStallLimit
 	}

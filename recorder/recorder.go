@@ -3,6 +3,7 @@ package recorder
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,7 @@ type Recorder struct {
 	failure atomic.Pointer[error] // what stopped the archiver
 	_       [lineSize]byte
 
-	lanes    atomic.Pointer[[]*lane] // what the archiver reads, in the order they were made; replaced under mu
+	lanes    atomic.Pointer[laneSet] // what the archiver reads; replaced under mu
 	done     chan struct{}           // closed when the archiver has ended; closeErr is set before
 	closeErr error
 	abort    atomic.Pointer[error] // why Close has run out of time
@@ -48,6 +49,7 @@ type Recorder struct {
 	mu      sync.Mutex // guards what follows; never held during I/O
 	streams []*stream
 	memory  int // cost of all lanes in the streams
+	urgent  int // of urgent ones
 }
 
 // stream is what producers of one name share.
@@ -64,6 +66,7 @@ type stream struct {
 	lanes     []*lane // open or retired, oldest first; gone ones leave
 	open      *lane   // the lane of the unshared producer that is open
 	shared    int     // shared producers that are open
+	urgent    bool    // of the lane that was made last
 	highWater int     // of the lanes that are gone
 	abandoned uint64  // of the lanes that are gone
 }
@@ -89,7 +92,7 @@ func newRecorder(w archive, o Options) *Recorder {
 		opts: o, journal: w, parker: park.New(),
 		done: make(chan struct{}),
 	}
-	r.lanes.Store(new([]*lane))
+	r.lanes.Store(new(laneSet))
 	return r
 }
 
@@ -149,7 +152,7 @@ func (r *Recorder) maxBlock() int {
 }
 
 func newLane(o *ProducerOptions) (l *lane, err error) {
-	l = &lane{gone: make(chan struct{}), cost: o.cost()}
+	l = &lane{gone: make(chan struct{}), cost: o.cost(), urgent: o.Urgent}
 	if o.Shared {
 		l.shared, l.out, err = queue.NewMPSC(o.LaneSize)
 	} else {
@@ -163,17 +166,20 @@ func newLane(o *ProducerOptions) (l *lane, err error) {
 
 // waitForRoom returns nil when the lane may be made. It comes before the lane
 // and before the stream's definition, so that a call that is refused costs
-// nothing; the caller holds making, so that nobody else takes the room.
+// nothing; the caller holds making, so that nobody else takes the room. While it
+// waits it lets go of making: there may be room for others, such as urgent ones.
 func (r *Recorder) waitForRoom(name string, o *ProducerOptions) error {
 	for {
 		retired, err := r.room(name, o)
 		if retired == nil {
 			return err
 		}
+		r.making.Unlock()
 		select {
 		case <-retired.gone:
 		case <-r.done:
 		}
+		r.making.Lock()
 	}
 }
 
@@ -190,15 +196,31 @@ func (r *Recorder) room(name string, o *ProducerOptions) (retired *lane, err err
 			return nil, fmt.Errorf("recorder: stream %q has an open producer: close it first, or make all producers of the stream with ProducerOptions.Shared", name)
 		}
 	}
-	cost := o.cost()
-	if cost <= r.opts.MemoryLimit-r.memory { // a sum could overflow
+	cost, free, most, limit := o.cost(), r.free(o.Urgent), r.opts.MemoryLimit, "Options.MemoryLimit"
+	if o.Urgent {
+		most += min(r.opts.UrgentMemory, math.MaxInt-most)
+		limit += " and UrgentMemory"
+	}
+	if cost <= free {
 		return nil, nil
 	}
-	if retired := r.retiredLane(); retired != nil && cost <= r.opts.MemoryLimit {
+	if retired := r.lanes.Load().retired(); retired != nil && cost <= most {
 		return retired, nil
 	}
-	return nil, fmt.Errorf("recorder: stream %.60q: a lane of %d bytes exceeds Options.MemoryLimit: open lanes take %d of %d bytes; close producers, or use a smaller LaneSize or a larger limit",
-		name, cost, r.memory, r.opts.MemoryLimit)
+	return nil, fmt.Errorf("recorder: stream %.60q: a lane of %d bytes exceeds %s: open lanes take %d of %d bytes; close producers, or use a smaller LaneSize or a larger limit",
+		name, cost, limit, most-free, most)
+}
+
+// free is the memory there is for one more lane. Urgent lanes take
+// Options.UrgentMemory first, and what they take of it counts for nobody else.
+// mu is held. No sum may overflow.
+func (r *Recorder) free(urgent bool) int {
+	reserve := r.opts.UrgentMemory
+	free := r.opts.MemoryLimit - (r.memory - min(r.urgent, reserve))
+	if left := max(0, reserve-r.urgent); urgent {
+		free += min(left, math.MaxInt-free)
+	}
+	return free
 }
 
 // admit puts the lane, for which there is room, among those that the archiver
@@ -222,9 +244,9 @@ func (r *Recorder) admit(l *lane, name string, id uint16, ordinal uint64) error 
 	} else {
 		st.open = l
 	}
-	r.memory += l.cost
-	lanes := append(slices.Clone(*r.lanes.Load()), l)
-	r.lanes.Store(&lanes)
+	st.urgent = l.urgent
+	r.charge(l, l.cost)
+	r.lanes.Store(r.lanes.Load().with(l))
 	return nil
 }
 
@@ -240,14 +262,13 @@ func (r *Recorder) stream(name string, id uint16, ordinal uint64) *stream {
 	return st
 }
 
-// retiredLane returns a lane that will give its memory back. mu is held.
-func (r *Recorder) retiredLane() *lane {
-	for _, l := range *r.lanes.Load() {
-		if l.retired.Load() {
-			return l
-		}
+// charge counts n bytes of memory that the lane takes, or gives back. mu is
+// held.
+func (r *Recorder) charge(l *lane, n int) {
+	r.memory += n
+	if l.urgent {
+		r.urgent += n
 	}
-	return nil
 }
 
 // retire makes room for another producer of the lane's stream.
@@ -279,15 +300,13 @@ func (r *Recorder) forget(l *lane) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	is := func(o *lane) bool { return o == l }
-	lanes := slices.DeleteFunc(slices.Clone(*r.lanes.Load()), is)
-	r.lanes.Store(&lanes)
-	l.stream.lanes = slices.DeleteFunc(l.stream.lanes, is)
+	r.lanes.Store(r.lanes.Load().without(l))
+	l.stream.lanes = slices.DeleteFunc(l.stream.lanes, func(o *lane) bool { return o == l })
 	l.stalledSince(0)
 	q := l.out.Stats()
 	l.stream.highWater = max(l.stream.highWater, q.HighWater)
 	l.stream.abandoned += q.Abandoned
-	r.memory -= l.cost
+	r.charge(l, -l.cost)
 	close(l.gone)
 }
 

@@ -36,6 +36,8 @@ type StreamStats struct {
 	Name string
 	ID   uint16
 	Open bool // a producer is open, or closed and not yet drained
+
+	Urgent bool // the producer that was made last is urgent
 	ProducerStats
 }
 
@@ -58,8 +60,9 @@ type Stats struct {
 	BatchRecords journal.Histogram
 	BatchBytes   journal.Histogram // frames and padding
 
-	LaneMemory  int // bytes of all open lanes, as they count against MemoryLimit
-	MemoryLimit int // Options.MemoryLimit
+	LaneMemory   int // bytes of all open lanes, as they count against MemoryLimit, urgent ones included
+	UrgentMemory int // of them, those of urgent lanes
+	MemoryLimit  int // Options.MemoryLimit; urgent lanes may take Options.UrgentMemory besides
 
 	Err error // what stopped the archiver or the journal; nil while they run and after a good Close
 }
@@ -76,7 +79,7 @@ func (r *Recorder) Stats() Stats {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.LaneMemory = r.memory
+	s.LaneMemory, s.UrgentMemory = r.memory, r.urgent
 	s.Streams = make([]StreamStats, 0, len(r.streams))
 	for _, st := range r.streams {
 		one := st.stats()
@@ -106,7 +109,7 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 
 // stats is called with the recorder's lock held.
 func (st *stream) stats() StreamStats {
-	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, ProducerStats: st.count.stats()}
+	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, Urgent: st.urgent, ProducerStats: st.count.stats()}
 	s.LaneHighWater, s.Abandoned = st.highWater, st.abandoned
 	for _, l := range st.lanes {
 		records, bytes := l.pending()
