@@ -43,6 +43,17 @@ func (r LossReason) String() string {
 // MarshalText returns the word that String returns, so that JSON has it.
 func (r LossReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
+// UnmarshalText is the inverse of MarshalText.
+func (r *LossReason) UnmarshalText(text []byte) error {
+	for i := range 256 {
+		if LossReason(i).String() == string(text) {
+			*r = LossReason(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("journal: no reason for a loss is called %.40q", text)
+}
+
 // Loss is what a loss record says: records of a stream that the archive does not have.
 type Loss struct {
 	Stream  uint16     // the stream they belong to

@@ -120,9 +120,20 @@ func TestRefusedBatchKeepsReasons(t *testing.T) {
 }
 
 func TestLossReasonInJSON(t *testing.T) {
-	b, err := json.Marshal(LossCount{Reason: journal.LossTooLarge, Records: 1})
-	if err != nil || !strings.Contains(string(b), `"too large"`) {
-		t.Errorf("%s, %v", b, err)
+	for _, reason := range []journal.LossReason{journal.LossTooLarge, 200} {
+		want := LossCount{Reason: reason, Records: 1}
+		b, err := json.Marshal(want)
+		if err != nil || !strings.Contains(string(b), `"`+reason.String()+`"`) {
+			t.Errorf("%s, %v", b, err)
+		}
+		var got LossCount
+		if err := json.Unmarshal(b, &got); err != nil || got != want {
+			t.Errorf("%s is %+v, %v", b, got, err)
+		}
+	}
+	var reason journal.LossReason
+	if err := reason.UnmarshalText([]byte("too small")); err == nil {
+		t.Error("an unknown word is taken")
 	}
 }
 
