@@ -1,0 +1,5 @@
+//go:build race
+
+package slogbuf_test
+
+const raceEnabled = true
