@@ -6,15 +6,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/nexus-logbuf/logbuf/adapter/slogbuf"
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // logs is an archive with a writer, and a disk that can be made to hang.
 type logs struct {

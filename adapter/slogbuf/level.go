@@ -15,9 +15,9 @@ const Kind uint8 = 0x18
 //	level  −8   DEBUG  INFO  WARN  ERROR  +12    +16 +20
 //	       −4 is 3, 0 is 5, 4 is 7, 8 is 9
 const (
-	lowestLevel slog.Level = -8
-	levelStep              = 2
-	highestCode            = 15
+	lowestLevel = slog.Level(-8)
+	levelStep   = 2
+	highestCode = 15
 )
 
 // levelCode maps a level to 1 to 15: those between two steps to the lower one,

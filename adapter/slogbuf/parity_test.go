@@ -42,7 +42,9 @@ var values = []func() slog.Value{
 	func() slog.Value { return slog.AnyValue(marshaler(func() string { return `"x  y"` })) },
 	func() slog.Value { return slog.AnyValue(marshaler(func() string { return `{"broken` })) },
 	func() slog.Value { return slog.AnyValue(marshaler(func() string { panic("in a Marshaler") })) },
-	func() slog.Value { return slog.AnyValue(valuer(func() slog.Value { return slog.StringValue("by LogValue") })) },
+	func() slog.Value {
+		return slog.AnyValue(valuer(func() slog.Value { return slog.StringValue("by LogValue") }))
+	},
 	func() slog.Value {
 		return slog.AnyValue(valuer(func() slog.Value { return slog.GroupValue(slog.Int("in", 1), slog.Any("err", errors.New("e"))) }))
 	},
