@@ -54,17 +54,8 @@ fuzz: ## each fuzz target for FUZZTIME
 		for n in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
 			echo "== $$m: $$(dirname $$f) $$n"; $(GO) test -run '^$$' -fuzz "^$$n\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); done; done); done
 
-bench: ## the first comparison: ring, recorder and read-back against a Go channel
-	cd bench && $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
-
-EXPLORE := $(GO) test -tags logbuf_explore -count=1 -timeout 6h
-explore: ## runs the shipped rings and channels in every order up to a bound, two or three minutes
-	$(GO) vet -tags logbuf_explore ./internal/... ./queue ./channel
-	$(EXPLORE) ./internal/explore
-	$(EXPLORE) -run Explore ./queue ./channel
-
-explore-long: ## the same with one preemption more, as far as a bound on the runs, and samples of the rest; six minutes of CPU
-	LOGBUF_EXPLORE=long $(EXPLORE) -run Explore -v ./queue ./channel
+bench: ## one table for each question, beside peers, and plots into docs/bench; half an hour on an idle machine
+	cd bench && $(GO) run ./tables -rounds 11 -svg ../docs/bench
 
 bench-guard: ## compares the instructions of the hot calls with the recorded counts; needs Debian's valgrind
 	cd bench && $(GO) run ./guard

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+)
+
+func main() {
+	o := options{seekIn: 1 << 20}
+	pick := flag.String("run", "", "only the questions whose names match this `regexp`")
+	list := flag.Bool("list", false, "print the questions and end")
+	flag.IntVar(&o.rounds, "rounds", 5, "runs of each cell; rows take turns, cells show the median and the extremes")
+	flag.DurationVar(&o.each, "each", 200*time.Millisecond, "how long one run of a cell is meant to take")
+	flag.StringVar(&o.plots, "svg", "", "write a plot of each table into this `directory`")
+	flag.StringVar(&o.dir, "dir", os.TempDir(), "`directory` for archives: the disk that is measured")
+	flag.Parse()
+	want, err := regexp.Compile(*pick)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tables: -run:", err)
+		os.Exit(64)
+	}
+	if !*list {
+		fmt.Printf("%s, %d CPUs, GOMAXPROCS %d, %s %s/%s; %d rounds of %v\n\n",
+			cpuModel(), runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, o.rounds, o.each)
+	}
+	if err := o.answer(want, *list); err != nil {
+		fmt.Fprintln(os.Stderr, "tables:", err)
+		os.Exit(1)
+	}
+}
+
+// answer answers the questions that are wanted, or lists them.
+func (o *options) answer(want *regexp.Regexp, list bool) error {
+	defer func() {
+		for _, f := range o.atEnd {
+			f()
+		}
+	}()
+	for _, q := range questions(o) {
+		switch {
+		case !want.MatchString(q.name):
+		case list:
+			fmt.Printf("%-14s %s\n", q.name, q.title)
+		default:
+			if err := q.answer(o); err != nil {
+				return fmt.Errorf("%s: %w", q.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// options are the same for all questions.
+type options struct {
+	rounds int
+	each   time.Duration
+	plots  string
+	dir    string
+	seekIn int      // records of the archives in which one is looked for
+	atEnd  []func() // what the questions want done when the program ends
+}
+
+// questions are what the tables answer, in the order they are printed.
+func questions(o *options) []*question {
+	var qs []*question
+	qs = append(qs, oneToOne()...)
+	qs = append(qs, alone(), latency())
+	qs = append(qs, manyToOne()...)
+	qs = append(qs, channels()...)
+	qs = append(qs, toFile(o)...)
+	qs = append(qs, back(o)...)
+	return append(qs, disturbed(o))
+}
+
+// cpuModel is what the system calls its processor.
+func cpuModel() string {
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if name, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
