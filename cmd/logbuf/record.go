@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/capture"
@@ -44,6 +45,10 @@ finished files smaller. Both work in the background.
 Ctrl-C once: say goodbye, write what has come, seal, report. Twice: stop at once
 and say which records that cost.
 
+With --config FILE, sources and settings come from a YAML file, which can say
+something else of each source: logbuf help config. Flags override it. --check says
+what would be recorded, or everything that is wrong, and records nothing.
+
 Secrets belong into --header-file, --header-env or --subscribe @FILE: anybody on
 the machine can read a command line.
 
@@ -65,6 +70,10 @@ const recordExample = `  # a feed to record: logbuf feed, in another terminal
   # for ever, in 100 GiB
   logbuf record wss://feed.example/v1 --dir feed --keep-size 100GiB --compress
 
+  # a service: what it records, and how, is in a file
+  logbuf record --config /etc/logbuf/feed.yaml --check
+  logbuf record --config /etc/logbuf/feed.yaml
+
   # raw bytes of a TCP stream, and a report that a program can read
   logbuf record tcp://127.0.0.1:9000 --frame raw --dir capture --for 10s --json`
 
@@ -72,6 +81,8 @@ const recordExample = `  # a feed to record: logbuf feed, in another terminal
 type recordFlags struct {
 	config.Recording
 	config.Source
+	file   string
+	check  bool
 	status bool
 	json   bool
 
@@ -84,17 +95,12 @@ var testFS vfs.FS
 func newRecordCmd() *cobra.Command {
 	f := &recordFlags{fs: testFS}
 	cmd := &cobra.Command{
-		Use:     "record SOURCE... --dir DIR",
+		Use:     "record SOURCE... --dir DIR | record --config FILE",
 		Short:   "Record WebSocket, TCP and standard input into an archive",
 		Long:    recordLong,
 		Example: recordExample,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cli.Usagef("needs at least one source: ws://…, wss://…, tcp://HOST:PORT, or - for standard input")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+		Args:    f.checkArgs,
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"ws://", "wss://", "tcp://", "-"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 		},
@@ -102,6 +108,8 @@ func newRecordCmd() *cobra.Command {
 	flags := cmd.Flags()
 	f.Recording.AddFlags(flags)
 	f.Source.AddFlags(flags)
+	flags.StringVar(&f.file, "config", "", "take sources and settings from this YAML `file`; flags override it")
+	flags.BoolVar(&f.check, "check", false, "say what would be recorded, or all that is wrong, and record nothing")
 	flags.BoolVar(&f.status, "status", false, "a line of numbers a second on stderr, when it is no terminal")
 	flags.BoolVar(&f.json, "json", false, "print the final report to stdout as JSON")
 	for name, values := range map[string][]string{
@@ -111,13 +119,53 @@ func newRecordCmd() *cobra.Command {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
 	_ = cmd.MarkFlagDirname("dir")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
 	return cmd
 }
 
+// ofSources are the flags that say what only one source may be told.
+var ofSources = []string{"header-file", "header-env", "subprotocol", "subscribe"}
+
+func (f *recordFlags) checkArgs(cmd *cobra.Command, args []string) error {
+	switch {
+	case f.file == "" && len(args) == 0:
+		return cli.Usagef("needs at least one source: ws://…, wss://…, tcp://HOST:PORT, or - for standard input; or --config FILE")
+	case f.file == "":
+		return nil
+	case len(args) > 0:
+		return cli.Usagef("%s: with --config, the sources are those of the file", args[0])
+	}
+	for _, name := range ofSources {
+		if cmd.Flags().Changed(name) {
+			return cli.Usagef("--%s: with --config, say it in the file, of the source that it is for", name)
+		}
+	}
+	return nil
+}
+
+// settings are those of the file if there is one, otherwise those of the command
+// line.
+func (f *recordFlags) settings(cmd *cobra.Command, args []string) (*capture.Config, error) {
+	if f.file == "" {
+		return config.FromArgs(&f.Recording, &f.Source, args, cmd.InOrStdin())
+	}
+	cfg, warnings, err := config.FromFile(f.file, cmd.Flags(), cmd.InOrStdin())
+	for _, w := range warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %s\n", cmd.CommandPath(), w)
+	}
+	return cfg, err
+}
+
 func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
-	cfg, err := config.FromArgs(&f.Recording, &f.Source, args, cmd.InOrStdin())
+	cfg, err := f.settings(cmd, args)
+	if f.check && cfg != nil {
+		err = errors.Join(err, config.CheckMachine(cfg))
+	}
 	if err != nil {
 		return err
+	}
+	if f.check {
+		return printPlan(cmd.OutOrStdout(), cfg)
 	}
 	cfg.Journal.FS = f.fs
 	ctx, again, stop := cli.Interruptible(cmd.Context())

@@ -25,9 +25,9 @@ func runRecord(args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// A handshake with everything: TLS with a private root, headers from a file and
-// from the environment, a subprotocol, subscriptions given and from a file; and
-// none of the secrets on stderr or in the archive.
+// A handshake with everything: TLS with a private root, headers, a subprotocol,
+// subscriptions, given by flags or in a file; and none of the secrets on stderr
+// or in the archive.
 func TestRecordHandshake(t *testing.T) {
 	var seen http.Header
 	var got []string
@@ -38,7 +38,7 @@ func TestRecordHandshake(t *testing.T) {
 		}
 		defer c.CloseNow()
 		seen = r.Header
-		got = append(got, c.Subprotocol(), r.Host)
+		got = []string{c.Subprotocol(), r.Host, r.URL.Query().Get("listen")}
 		for range 2 {
 			_, b, err := c.Read(r.Context())
 			if err != nil {
@@ -62,29 +62,47 @@ func TestRecordHandshake(t *testing.T) {
 	headers := write("headers", []byte("# the key\nX-Key: secret one\nHost: feed.example\n"))
 	message := write("message", []byte("secret subscription\n"))
 	t.Setenv("FEED_AUTH", "Bearer secret two")
-	url := "wss" + strings.TrimPrefix(srv.URL, "https") + "/v1?listen=secret"
-	code, _, stderr := runRecord(url, "--dir", filepath.Join(dir, "out"), "--ca-file", ca, "--header-file", headers,
-		"--header-env", "Authorization=FEED_AUTH", "--subprotocol", "v1", "--subprotocol", "v2", "--subscribe", `{"op":1}`, "--subscribe", "@"+message)
-	if code != 0 {
-		t.Fatalf("exit code %d:\n%s", code, stderr)
-	}
-	if seen.Get("X-Key") != "secret one" || seen.Get("Authorization") != "Bearer secret two" {
-		t.Errorf("headers %v", seen)
-	}
-	if s := strings.Join(got, "|"); s != `v2|feed.example|{"op":1}|secret subscription` {
-		t.Errorf("the server saw %s", s)
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "out", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if b, err := os.ReadFile(f); err != nil || bytes.Contains(b, []byte("secret")) {
-			t.Errorf("%s holds a secret, or: %v", f, err)
-		}
-	}
-	if strings.Contains(stderr, "secret") {
-		t.Errorf("stderr holds a secret:\n%s", stderr)
+	t.Setenv("FEED_KEY", "secret & three")
+	t.Setenv("FEED_DIR", dir)
+	url := "wss" + strings.TrimPrefix(srv.URL, "https") + "/v1?listen="
+	file := write("file.yaml", []byte(`
+dir: ${env:FEED_DIR}/by-file
+defaults: {ca-file: '${env:FEED_DIR}/ca.pem', subprotocol: [v1, v2]}
+sources:
+  - url: `+url+`${env:FEED_KEY}
+    header-file: `+headers+`
+    headers: {Authorization: '${env:FEED_AUTH}'}
+    subscribe: ['{"op":1}', '${file:`+message+`}']
+`))
+	for name, args := range map[string][]string{
+		"by-flags": {url + "secret+%26+three", "--dir", filepath.Join(dir, "by-flags"), "--ca-file", ca, "--header-file", headers,
+			"--header-env", "Authorization=FEED_AUTH", "--subprotocol", "v1", "--subprotocol", "v2", "--subscribe", `{"op":1}`, "--subscribe", "@" + message},
+		"by-file": {"--config", file},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := runRecord(append(args, "--json")...)
+			if code != 0 {
+				t.Fatalf("exit code %d:\n%s", code, stderr)
+			}
+			if seen.Get("X-Key") != "secret one" || seen.Get("Authorization") != "Bearer secret two" {
+				t.Errorf("headers %v", seen)
+			}
+			if s := strings.Join(got, "|"); s != `v2|feed.example|secret & three|{"op":1}|secret subscription` {
+				t.Errorf("the server saw %s", s)
+			}
+			files, err := filepath.Glob(filepath.Join(dir, name, "*.lbj"))
+			if err != nil || len(files) == 0 {
+				t.Fatal(files, err)
+			}
+			for _, f := range files {
+				if b, err := os.ReadFile(f); err != nil || bytes.Contains(b, []byte("secret")) {
+					t.Errorf("%s holds a secret, or: %v", f, err)
+				}
+			}
+			if strings.Contains(stdout+stderr, "secret") {
+				t.Errorf("a secret was printed:\n%s%s", stdout, stderr)
+			}
+		})
 	}
 	if code, _, stderr := runRecord(url, "--dir", filepath.Join(dir, "out2")); code != 1 || !strings.Contains(stderr, "certificate") {
 		t.Errorf("without --ca-file: exit code %d:\n%s", code, stderr)

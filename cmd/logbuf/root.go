@@ -58,7 +58,7 @@ func newRootCmd() *cobra.Command {
 	addGroup(root, groupWrite, newDemoCmd(), newRecordCmd(), newFeedCmd(), newBenchDiskCmd())
 	addGroup(root, groupRead, newCatCmd(), newTailCmd(), newStatCmd(), newVerifyCmd(), newReplayCmd(), newExportCmd(), newGrepCmd(), newDiffCmd())
 	addGroup(root, groupKeep, newRepairCmd(), newSalvageCmd(), newTrimCmd(), newCompactCmd(), newBackupCmd(), newCursorCmd())
-	root.AddCommand(newVersionCmd(), newExitCodesTopic(), newFormatsTopic())
+	root.AddCommand(newVersionCmd(), newExitCodesTopic(), newFormatsTopic(), newConfigTopic())
 	return root
 }
 

@@ -1,6 +1,12 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/config"
+	"github.com/spf13/cobra"
+)
 
 const exitCodesLong = `Exit codes of every logbuf command:
 
@@ -56,4 +62,61 @@ raw   The payloads of data records byte for byte, and nothing else.`
 
 func newFormatsTopic() *cobra.Command {
 	return &cobra.Command{Use: "formats", Short: "What --format text, json, hex and raw print", Long: formatsLong}
+}
+
+const configLong = `logbuf record --config FILE takes what to record from a YAML file. The least it says:
+
+  dir: /var/lib/logbuf/feed
+  sources:
+    - url: wss://feed.example/v1
+
+Keys are named after the flags of 'logbuf record', and sizes and times are spelled the
+same way: 64KiB, 1GiB; 250ms, 10s, 7d. What stands under defaults holds for every source
+that does not say otherwise:
+
+  defaults:
+    ring: 4MiB
+    reconnect: always
+  sources:
+    - url: wss://feed.example/v1?key=${env:FEED_KEY}
+      name: btc
+      headers:
+        Authorization: Bearer ${file:/etc/logbuf/token}
+      subscribe:
+        - '{"op":"subscribe","channel":"trades"}'
+    - url: tcp://127.0.0.1:9000
+      overload: wait
+
+Secrets stay outside of the file. In the query of a url, in headers and in subscribe
+  ${env:NAME}         is an environment variable,
+  ${file:PATH}        is what is in a file; a warning comes if anybody can read it,
+  ${credential:NAME}  is the same of a credential that systemd hands over.
+Paths take ${env:NAME}. $${ is a plain ${. A header such as Authorization whose value
+stands in the file is refused. No secret is ever printed, nor written to the archive.
+
+A flag on the command line overrides the file, for all sources: --ring 16MiB. Sources,
+headers and subscriptions cannot be added there.
+
+  logbuf record --config FILE --check
+
+lists everything that is wrong, with lines: unknown keys, values out of range, files
+and variables that are missing, a directory that cannot be written to. When all is well
+it prints what would be recorded. It connects to nobody and makes nothing. Exit code 0,
+or 64. docs/record.example.yaml has every key.
+`
+
+func newConfigTopic() *cobra.Command {
+	var b strings.Builder
+	b.WriteString(configLong)
+	top, source := config.Keys()
+	for _, keys := range []struct {
+		title string
+		keys  []config.Key
+	}{{"Keys at the top", top}, {"Keys of a source, and under defaults", source}} {
+		fmt.Fprintf(&b, "\n%s:\n", keys.title)
+		for _, k := range keys.keys {
+			fmt.Fprintf(&b, "  %-13s %s\n", k.Name, k.Usage)
+		}
+	}
+	return &cobra.Command{Use: "config", Short: "What a configuration file of record can say", Long: b.String()}
 }

@@ -33,6 +33,7 @@ type Source struct {
 	Options  source.Options
 	Ring     int                // bytes; 0: recorder.DefaultLaneSize
 	Overload *recorder.Overload // nil: drop for a live feed, wait for standard input
+	Urgent   bool               // see recorder.ProducerOptions
 }
 
 func (c *Config) withDefaults() Config {

@@ -74,7 +74,7 @@ func (r *run) open() error {
 	gate := source.NewGate(len(r.cfg.Sources))
 	for i := range r.cfg.Sources {
 		s := &r.cfg.Sources[i]
-		p, err := rec.Producer(s.Name, &recorder.ProducerOptions{LaneSize: s.Ring, Overload: s.overload()})
+		p, err := rec.Producer(s.Name, &recorder.ProducerOptions{LaneSize: s.Ring, Overload: s.overload(), Urgent: s.Urgent})
 		if err != nil {
 			return errors.Join(err, r.close())
 		}

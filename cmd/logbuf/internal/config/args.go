@@ -9,7 +9,8 @@ import (
 
 // FromArgs makes the configuration of a command line: args are SOURCE arguments,
 // recorded in the same way. The error is about the command line, names all that
-// is wrong with it, and carries exit code 64.
+// is wrong with it, and carries exit code 64; the configuration then is what could be
+// made sense of.
 func FromArgs(r *Recording, s *Source, args []string, stdin io.Reader) (*capture.Config, error) {
 	cfg, problems := r.config()
 	if r.Dir == "" {
@@ -21,7 +22,7 @@ func FromArgs(r *Recording, s *Source, args []string, stdin io.Reader) (*capture
 	}
 	one, more := s.options()
 	if problems = append(problems, more...); len(problems) > 0 {
-		return nil, usage(problems)
+		return cfg, usage(problems)
 	}
 	one.Options.Stdin = stdin
 	for _, one.Spec = range specs {

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"maps"
+	"net/http"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
@@ -26,6 +28,11 @@ type Source struct {
 	CAFile       string
 	Outbound     bool
 	Deflate      string
+
+	// What a file says in its own way.
+	headers  http.Header // over those of HeaderFile
+	messages [][]byte    // in place of Subscribe
+	urgent   bool
 }
 
 // AddFlags registers the flags, with the defaults as values.
@@ -60,7 +67,7 @@ func (s *Source) options() (capture.Source, []problem) {
 			problems = append(problems, problem{key, err})
 		}
 	}
-	c := capture.Source{Ring: int(s.Ring), Options: source.Options{
+	c := capture.Source{Ring: int(s.Ring), Urgent: s.urgent, Options: source.Options{
 		Subprotocols: s.Subprotocols, MaxFrame: int(s.MaxFrame), Outbound: s.Outbound, IdleTimeout: time.Duration(s.IdleTimeout),
 	}}
 	if s.Ring < minRing || s.Ring > maxRing {
@@ -86,7 +93,9 @@ func (s *Source) options() (capture.Source, []problem) {
 	var more []problem
 	c.Options.Header, more = readHeaders(s.HeaderFile, s.HeaderEnv)
 	problems = append(problems, more...)
+	maps.Copy(c.Options.Header, s.headers)
 	c.Options.Subscribe, err = readMessages(s.Subscribe)
+	c.Options.Subscribe = append(c.Options.Subscribe, s.messages...)
 	note("subscribe", err)
 	c.Options.TLS, err = readRoots(s.CAFile)
 	note("ca-file", err)

@@ -49,24 +49,30 @@ func Parse(arg string) (Spec, error) {
 // ParseAll reads all arguments and checks that they are not in each other's way.
 func ParseAll(args []string) ([]Spec, error) {
 	specs := make([]Spec, 0, len(args))
-	taken := map[string]bool{}
-	stdin := false
 	for _, arg := range args {
 		s, err := Parse(arg)
+		if err == nil {
+			err = s.Clash(specs)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if taken[s.Name] {
-			return nil, fmt.Errorf("two sources would be the stream %q: name them, as in a=%s", s.Name, s.where())
-		}
-		if s.Kind == Stdin && stdin {
-			return nil, fmt.Errorf("standard input (-) can be recorded once only")
-		}
-		taken[s.Name] = true
-		stdin = stdin || s.Kind == Stdin
 		specs = append(specs, s)
 	}
 	return specs, nil
+}
+
+// Clash says why s cannot be recorded along with others.
+func (s Spec) Clash(others []Spec) error {
+	for _, o := range others {
+		if s.Kind == Stdin && o.Kind == Stdin {
+			return fmt.Errorf("standard input (-) can be recorded once only")
+		}
+		if s.Name == o.Name {
+			return fmt.Errorf("two sources would be the stream %q: name them, as in a=%s", s.Name, s.where())
+		}
+	}
+	return nil
 }
 
 // splitName takes NAME= off an argument. A '=' inside a URL is not one.
@@ -143,6 +149,9 @@ func parseURL(s string) (*url.URL, error) {
 
 // bare is a URL as it may be printed.
 func bare(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath() }
+
+// String is the source as it may be printed: a URL's query is not.
+func (s Spec) String() string { return s.where() }
 
 // where is the source as it may be printed.
 func (s Spec) where() string {
