@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/nexus-logbuf/logbuf/adapter/slogbuf"
 	"github.com/nexus-logbuf/logbuf/journal"
 )
 
@@ -37,7 +38,7 @@ type labels struct {
 func newLabels() *labels { return &labels{cache: make(map[uint16]string)} }
 
 // of gives "<text", ">ping", "<binary+", "<data": direction, source code or kind, and what the other flags say: + more
-// fragments follow, ~ compressed as received, ! cut by a limit.
+// fragments follow, ~ compressed as received, ! cut by a limit. Log lines with a level have that: "INFO".
 func (l *labels) of(rec journal.Record) string {
 	key := uint16(rec.Kind)<<8 | uint16(rec.Flags)
 	label, ok := l.cache[key]
@@ -49,6 +50,9 @@ func (l *labels) of(rec journal.Record) string {
 }
 
 func makeLabel(rec journal.Record) string {
+	if level, ok := slogbuf.LevelOf(rec); ok {
+		return level.String()
+	}
 	code := rec.Flags & journal.FlagSourceMask
 	label := kindName(rec)
 	switch {

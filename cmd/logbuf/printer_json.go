@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/nexus-logbuf/logbuf/adapter/slogbuf"
 	"github.com/nexus-logbuf/logbuf/journal"
 )
 
@@ -49,6 +50,11 @@ func appendDataJSON(b []byte, rec journal.Record) []byte {
 	code := rec.Flags & journal.FlagSourceMask
 	b = append(b, `,"code":`...)
 	b = strconv.AppendUint(b, uint64(code), 10)
+	if level, ok := slogbuf.LevelOf(rec); ok {
+		b = append(b, `,"level":"`...)
+		b = append(b, level.String()...)
+		b = append(b, '"')
+	}
 	if rec.Kind == journal.KindData && opcodes[code] != "" {
 		b = append(b, `,"opcode":"`...)
 		b = append(b, opcodes[code]...)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/adapter/slogbuf"
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -23,7 +24,7 @@ var archiveStart = time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC)
 //	mkarchive [-n COUNT] [-size BYTES] [-segment BYTES] [-torn] [-keep] DIR [SPEC]
 //
 // SPEC has one record a line: stream, offset from archiveStart, what, payload. What is data, text, binary, ping, out,
-// user, mark or loss (its payload: first records bytes); payloads may have Go's escapes. -n appends COUNT generated
+// user, mark, debug, info, error, fatal (log lines) or loss (its payload: first records bytes); payloads may have Go's escapes. -n appends COUNT generated
 // records of BYTES, a millisecond apart, on the streams trades and book in turn. -torn leaves the archive as a crash in
 // the middle of its last write would. -keep leaves the writer open until the script ends.
 func cmdMkarchive(ts *testscript.TestScript, neg bool, args []string) {
@@ -95,6 +96,10 @@ var specKinds = map[string]journal.Record{
 	"out":    {Kind: journal.KindData, Flags: 1 | journal.FlagFinal | journal.FlagOutbound},
 	"user":   {Kind: 7},
 	"mark":   {Kind: journal.KindMark},
+	"debug":  {Kind: slogbuf.Kind, Flags: 3},
+	"info":   {Kind: slogbuf.Kind, Flags: 5},
+	"error":  {Kind: slogbuf.Kind, Flags: 9},
+	"fatal":  {Kind: slogbuf.Kind, Flags: 15},
 }
 
 func appendSpec(w *journal.Writer, line string) error {

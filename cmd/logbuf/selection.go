@@ -13,7 +13,7 @@ import (
 )
 
 // selection is which records of an archive a command is to look at: the flags --from-seq, --to-seq, --from-time,
-// --to-time, --last and --stream, and in which order: --order and --window. All bounds are inclusive.
+// --to-time, --last, --stream and --level, and in which order: --order and --window. All bounds are inclusive.
 type selection struct {
 	fromSeq uint64
 	toSeq   uint64
@@ -24,6 +24,7 @@ type selection struct {
 	hasLast bool // last was given
 	hasFrom bool // fromSeq was given
 	streams []string
+	level   level
 	order   string       // "time", or "seq" or empty
 	window  cli.Duration // of order time
 }
@@ -34,6 +35,7 @@ func (s *selection) addFlags(f *pflag.FlagSet) {
 	f.Var(&s.from, "from-time", "only records of this `time` or later: 2026-11-21T09:30:00.5Z, '2026-11-21 09:30' or 2026-11-21 (local), -15m (ago), or Unix ns")
 	f.Var(&s.to, "to-time", "only records of this `time` or earlier")
 	f.StringArrayVar(&s.streams, "stream", nil, "only records of the stream with this `name`; may be given several times")
+	f.Var(&s.level, "level", "only log lines of this `level` or above: debug, info, warn, error, error+4 (see the package adapter/slogbuf)")
 }
 
 // addLast adds --last, for the commands that do not begin at the end anyway.
@@ -98,7 +100,7 @@ func (s *selection) narrow(opts *journal.ReaderOptions) {
 
 // any reports whether anything but all was selected.
 func (s *selection) any() bool {
-	return s.fromSeq > 0 || s.endSeq || s.from.Given || s.to.Given || s.hasLast || len(s.streams) > 0
+	return s.fromSeq > 0 || s.endSeq || s.from.Given || s.to.Given || s.hasLast || len(s.streams) > 0 || s.level.given
 }
 
 func (s *selection) byTime() bool { return s.order == "time" }
@@ -135,6 +137,8 @@ func (s *selection) match(rec journal.Record, names *streamNames) bool {
 	case s.from.Given && rec.Time < s.from.Nanos:
 		return false
 	case s.to.Given && rec.Time > s.to.Nanos:
+		return false
+	case s.level.hides(rec):
 		return false
 	case len(s.streams) == 0 || rec.Stream == 0 && isControl(rec):
 		return true

@@ -32,7 +32,8 @@ const formatsLong = `Output formats of cat, tail, grep and replay (--format):
 
 text  One line per record: sequence, time, stream, kind, size in bytes, payload.
           42  2026-11-21T09:30:00.123456789Z  trades  <text       27  {"px":101.5}
-      The kind is the WebSocket opcode where there is one, else data or user-N.
+      The kind is the WebSocket opcode or the level of a log line where there is
+      one, else data or user-N.
       '<' came in, '>' went out; + more fragments follow, ~ compressed as it was
       received, ! cut by a limit. Payloads that are UTF-8 are shown as they are,
       with control characters escaped; others are quoted with \x escapes. A line
@@ -45,7 +46,7 @@ json  One object per line. Data:
         unix_ns    the same as an integer     stream     its name
         stream_id  its number                 kind       "data" or "user-N"
         code       source's code (WebSocket opcode), 0 when there is none
-        opcode     its name, when it has one
+        opcode     its name, when it has one  level      of a log line that has one
         final, compressed, outbound, truncated   present when true
         size       payload bytes
         payload    a string, when the payload is valid UTF-8; otherwise
