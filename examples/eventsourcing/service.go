@@ -39,7 +39,7 @@ type Service struct {
 	config  Config
 	rec     *recorder.Recorder
 	orders  *recorder.Producer // shared by all connections
-	control *recorder.Producer // the same, urgent
+	control *recorder.Producer // the same
 	quotes  *recorder.Producer // of the goroutine with the market data
 	shots   *snapshotter       // nil: none
 	Rebuilt Rebuilt
@@ -112,7 +112,8 @@ func (s *Service) begin(shotDir string) error {
 func journalDir(dir string) string { return filepath.Join(dir, "journal") }
 
 // producers makes the lanes. Quotes come whether or not there is room for them;
-// who sends a command can wait, and waits for its acknowledgement anyway.
+// who sends a command can wait, and waits for its acknowledgement anyway. It
+// does not wait behind quotes: commands are urgent.
 func (s *Service) producers() (err error) {
 	size := s.config.QuoteLane
 	if size == 0 {
@@ -121,10 +122,10 @@ func (s *Service) producers() (err error) {
 	if s.quotes, err = s.rec.Producer(streamQuotes, &recorder.ProducerOptions{LaneSize: size}); err != nil {
 		return err
 	}
-	if s.orders, err = s.rec.Producer(streamOrders, &recorder.ProducerOptions{Overload: recorder.OverloadWait, Shared: true}); err != nil {
+	if s.orders, err = s.rec.Producer(streamOrders, &recorder.ProducerOptions{Overload: recorder.OverloadWait, Shared: true, Urgent: true}); err != nil {
 		return err
 	}
-	s.control, err = s.rec.Producer(streamControl, &recorder.ProducerOptions{Overload: recorder.OverloadWait, Shared: true, LaneSize: 16 << 10})
+	s.control, err = s.rec.Producer(streamControl, &recorder.ProducerOptions{Overload: recorder.OverloadWait, Shared: true, Urgent: true, LaneSize: 16 << 10})
 	return err
 }
 
