@@ -32,6 +32,9 @@ type Options struct {
 	// connection wait.
 	Overload recorder.Overload
 
+	// Urgent makes the sessions' streams urgent, see recorder.ProducerOptions.
+	Urgent bool
+
 	// OnGap is called when a sender's MsgSeqNum is higher than expected, from the
 	// goroutine that brought the message, with no lock held. Nil: nobody is told;
 	// SessionStats counts in any case.

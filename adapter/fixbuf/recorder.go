@@ -1,6 +1,7 @@
 package fixbuf
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,9 @@ type Recorder struct {
 	rec  *recorder.Recorder
 	opts Options
 
+	open context.Context // done when Close is called: messages that wait for room give up
+	shut context.CancelFunc
+
 	unrecorded, unrecordedBytes atomic.Uint64
 
 	mu       sync.RWMutex
@@ -28,7 +32,9 @@ type Recorder struct {
 // lanes: recorder.Options.MemoryLimit of at least LaneSize for each session. It
 // panics on options that make no sense.
 func NewRecorder(rec *recorder.Recorder, opts *Options) *Recorder {
-	return &Recorder{rec: rec, opts: opts.withDefaults(), sessions: map[string]*session{}}
+	r := &Recorder{rec: rec, opts: opts.withDefaults(), sessions: map[string]*session{}}
+	r.open, r.shut = context.WithCancel(context.Background())
+	return r
 }
 
 // Record records a whole message of any session, for engines that have their
@@ -56,8 +62,10 @@ func (r *Recorder) Record(outbound bool, msg []byte) error {
 }
 
 // Close closes the streams of all sessions. What was recorded still goes to the
-// archive; what comes later is refused with recorder.ErrClosed.
+// archive; what comes later is refused with recorder.ErrClosed, and what waits for
+// room under OverloadWait is given up and counted as lost. Taps are to be closed before it.
 func (r *Recorder) Close() error {
+	r.shut()
 	r.mu.Lock()
 	r.closed = true
 	sessions := r.sessions
@@ -120,7 +128,7 @@ func (r *Recorder) admit(key string, id Identity) (*session, error) {
 	r.sessions[key] = s
 	go func() {
 		defer close(s.ready)
-		p, err := r.rec.Producer(s.name, &recorder.ProducerOptions{LaneSize: r.opts.LaneSize, Overload: r.opts.Overload})
+		p, err := r.rec.Producer(s.name, &recorder.ProducerOptions{LaneSize: r.opts.LaneSize, Overload: r.opts.Overload, Urgent: r.opts.Urgent})
 		s.opened(p, err)
 		if err != nil { // the next message tries again
 			r.mu.Lock()

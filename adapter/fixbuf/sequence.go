@@ -1,7 +1,17 @@
 package fixbuf
 
+import "strconv"
+
 // Range is the numbers From to To, both included.
 type Range struct{ From, To uint64 }
+
+// String is "5", or "5 to 9".
+func (r Range) String() string {
+	if r.From == r.To {
+		return strconv.FormatUint(r.From, 10)
+	}
+	return strconv.FormatUint(r.From, 10) + " to " + strconv.FormatUint(r.To, 10)
+}
 
 // Len is how many numbers there are.
 func (r Range) Len() uint64 { return r.To - r.From + 1 }

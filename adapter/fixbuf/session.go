@@ -184,11 +184,31 @@ func (s *session) write(part Part, outbound bool, b []byte, now int64) error {
 // put writes one record. One that the recorder has dropped, and counted, is no
 // error.
 func (s *session) put(now int64, kind, flags uint8, b []byte) error {
+	if s.p.Overload() == recorder.OverloadWait {
+		return s.wait(now, kind, flags, b)
+	}
 	err := s.p.WriteAt(now, kind, flags, b)
 	if err != nil && errors.Is(err, queue.ErrFull) && s.p.Overload() == recorder.OverloadDrop {
 		return nil
 	}
 	return err
+}
+
+// wait is put that waits for room, though not beyond the Recorder's Close.
+func (s *session) wait(now int64, kind, flags uint8, b []byte) error {
+	c, err := s.p.Claim(s.r.open, kind, flags, len(b))
+	if err != nil {
+		if s.r.open.Err() != nil && errors.Is(err, s.r.open.Err()) {
+			s.p.Lose(0, uint64(len(b)), journal.LossOverload)
+		}
+		return err
+	}
+	c.SetTime(now)
+	copy(c.Bytes(), b)
+	if !c.Commit() {
+		return recorder.ErrClosed
+	}
+	return nil
 }
 
 // lose says in the archive that n bytes came that could not be recorded.

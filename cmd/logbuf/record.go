@@ -21,10 +21,24 @@ A source is one of
   ws://HOST/PATH, wss://HOST/PATH   each WebSocket frame is a record; opcode,
                                     direction and fragmentation are kept
   tcp://HOST:PORT                   each line (--frame line) or whatever one
-                                    read gives (--frame raw) is a record
+                                    read gives (--frame raw) is a record; or each
+                                    message behind its 4-byte length (len32), or
+                                    each FIX message (fix)
+  tcp-listen://HOST:PORT            accepts connections, up to 512 at a time, and
+                                    frames each like that; never ends by itself
+  tcp-proxy://HOST:PORT/UP:PORT     accepts connections, connects each to UP:PORT,
+                                    forwards both ways and records both; what UP
+                                    sends has the outbound flag
   -                                 standard input, framed likewise
 and becomes the stream named after its host and path, or NAME in NAME=SOURCE.
 Each has a ring of its own: a source that stalls holds up no other.
+
+With --frame fix each FIX session is a stream, such as FIX.4.4:BUYER-SELLER,
+whichever connections it comes by: logbuf fix --help.
+
+A proxy forwards what it cannot record, and goes on when the archive has failed,
+which it says. Its listener has no password: give it an address that only those
+can reach who should.
 
 When the disk falls behind, rings fill up. Live feeds then drop records, count
 them, and say in the archive which ones are missing; standard input waits.
@@ -74,6 +88,9 @@ const recordExample = `  # a feed to record: logbuf feed, in another terminal
   logbuf record --config /etc/logbuf/feed.yaml --check
   logbuf record --config /etc/logbuf/feed.yaml
 
+  # a FIX engine's sessions: let it connect to port 9001 here
+  logbuf record tcp-proxy://127.0.0.1:9001/exchange.example:9000 --frame fix --dir fix
+
   # raw bytes of a TCP stream, and a report that a program can read
   logbuf record tcp://127.0.0.1:9000 --frame raw --dir capture --for 10s --json`
 
@@ -102,7 +119,7 @@ func newRecordCmd() *cobra.Command {
 		Args:    f.checkArgs,
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return []string{"ws://", "wss://", "tcp://", "-"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+			return []string{"ws://", "wss://", "tcp://", "tcp-listen://", "tcp-proxy://", "-"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	flags := cmd.Flags()
@@ -113,7 +130,7 @@ func newRecordCmd() *cobra.Command {
 	flags.BoolVar(&f.status, "status", false, "a line of numbers a second on stderr, when it is no terminal")
 	flags.BoolVar(&f.json, "json", false, "print the final report to stdout as JSON")
 	for name, values := range map[string][]string{
-		"sync": {"none", "interval", "batch"}, "overload": {"drop", "wait"}, "frame": {"line", "raw"}, "reconnect": {"drop", "always", "never"},
+		"sync": {"none", "interval", "batch"}, "overload": {"drop", "wait"}, "frame": {"line", "raw", "fix", "len32", "len32le"}, "reconnect": {"drop", "always", "never"},
 		"deflate": {"off", "raw", "inflate"},
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))

@@ -2,9 +2,11 @@ package capture
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/recorder"
@@ -61,9 +63,37 @@ func (c *Config) withDefaults() Config {
 func (c *Config) memory() int {
 	sum := int64(0)
 	for _, s := range c.Sources {
-		sum += 2 * int64(s.Ring)
+		if !source.BySession(s.Spec, &s.Options) {
+			sum += 2 * int64(s.Ring)
+		}
+	}
+	if o := c.sessions(); o != nil {
+		sum += int64(o.LaneSize) * int64(o.MaxSessions)
 	}
 	return int(min(max(recorder.DefaultMemoryLimit, sum), math.MaxInt))
+}
+
+// maxSessions is how many FIX sessions a recording takes: as many as a listener takes
+// connections.
+const maxSessions = source.MaxConnections
+
+// sessions is how FIX sessions are recorded, which may come by any source; nil
+// when there are none. Each has half the ring of a source, the largest if they
+// differ, and the default makes that 64 MiB for 512 of them.
+func (c *Config) sessions() *fixbuf.Options {
+	var o *fixbuf.Options
+	for _, s := range c.Sources {
+		if !source.BySession(s.Spec, &s.Options) {
+			continue
+		}
+		if o == nil {
+			o = &fixbuf.Options{MaxSessions: maxSessions, LaneSize: 4 << 10, Overload: s.overload()}
+		}
+		o.LaneSize = max(o.LaneSize, 1<<(bits.Len(uint(s.Ring-1))-1))
+		o.Urgent = o.Urgent || s.Urgent
+		o.Overload = min(o.Overload, s.overload()) // drop wins: a live connection cannot wait
+	}
+	return o
 }
 
 func (s *Source) overload() recorder.Overload {

@@ -16,7 +16,7 @@ type Snapshot struct {
 	Draining bool // the sources have ended, or were told to
 }
 
-// Stream is what a run did for one source.
+// Stream is what a run did for one source, or one FIX session.
 type Stream struct {
 	Name        string `json:"name"`
 	Records     uint64 `json:"records"`     // in the archive
@@ -63,7 +63,9 @@ func newReport(cfg *Config, stats recorder.Stats, sources []source.Status, recov
 		Segments: j.Segments, FileBytes: j.Bytes, Syncs: j.Syncs,
 		TornBytes: recovered.TornBytes, TornFile: recovered.TornFile,
 	}
+	named := map[string]bool{}
 	for i, src := range cfg.Sources {
+		named[src.Name] = true
 		s := Stream{Name: src.Name, Ring: src.Ring}
 		if i < len(sources) {
 			s.Connections = sources[i].Connections
@@ -73,18 +75,36 @@ func newReport(cfg *Config, stats recorder.Stats, sources []source.Status, recov
 		}
 		for _, st := range stats.Streams {
 			if st.Name == src.Name {
-				s.Records, s.Bytes, s.Lost, s.LostBytes, s.Gaps = st.Records, st.Bytes, st.Lost, st.LostBytes, st.Gaps
-				s.HighWater = st.LaneHighWater
+				s.count(&st)
 			}
 		}
-		r.Records += s.Records
-		r.Bytes += s.Bytes
-		r.Lost += s.Lost
-		r.LostBytes += s.LostBytes
-		r.Gaps += s.Gaps
-		r.Streams = append(r.Streams, s)
+		r.add(s)
+	}
+	for _, st := range stats.Streams { // FIX sessions: streams of no one source
+		if !named[st.Name] {
+			s := Stream{Name: st.Name}
+			if o := cfg.sessions(); o != nil {
+				s.Ring = o.LaneSize
+			}
+			s.count(&st)
+			r.add(s)
+		}
 	}
 	return r
+}
+
+func (s *Stream) count(st *recorder.StreamStats) {
+	s.Records, s.Bytes, s.Lost, s.LostBytes, s.Gaps = st.Records, st.Bytes, st.Lost, st.LostBytes, st.Gaps
+	s.HighWater = st.LaneHighWater
+}
+
+func (r *Report) add(s Stream) {
+	r.Records += s.Records
+	r.Bytes += s.Bytes
+	r.Lost += s.Lost
+	r.LostBytes += s.LostBytes
+	r.Gaps += s.Gaps
+	r.Streams = append(r.Streams, s)
 }
 
 // HighWater is the fullest that any lane was, as a share of its size.

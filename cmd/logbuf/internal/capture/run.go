@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
@@ -23,7 +25,10 @@ type run struct {
 	cfg     Config
 	rec     *recorder.Recorder
 	sources []*source.Source
+	fix     *fixbuf.Recorder // of FIX sessions; nil when none are recorded
 	start   time.Time
+
+	unrecorded bool // the recorder has failed, and the run goes on; of watch's goroutine
 
 	mu     sync.Mutex
 	errs   []error // of the sources that ended badly
@@ -48,6 +53,9 @@ func Run(ctx context.Context, config *Config) (*Report, error) {
 	r.start = time.Now()
 	ended := make(chan struct{})
 	go r.runSources(ctx, ended)
+	if r.fix != nil { // messages that wait for room give up in time
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(source.StopTime, func() { _ = r.fix.Close() }) })()
+	}
 	stopWatching := r.watch(ctx, cancel)
 	select {
 	case <-ended:
@@ -71,16 +79,40 @@ func (r *run) open() error {
 	if found := rec.Recovered(); found.TornBytes > 0 {
 		r.cfg.Warn("%s: the last recording was cut off; %d bytes behind its last whole block are in %s", r.cfg.Dir, found.TornBytes, found.TornFile)
 	}
+	if o := r.cfg.sessions(); o != nil {
+		o.OnGap = r.gap
+		r.fix = fixbuf.NewRecorder(rec, o)
+	}
 	gate := source.NewGate(len(r.cfg.Sources))
 	for i := range r.cfg.Sources {
 		s := &r.cfg.Sources[i]
-		p, err := rec.Producer(s.Name, &recorder.ProducerOptions{LaneSize: s.Ring, Overload: s.overload(), Urgent: s.Urgent})
+		p, err := r.producer(s)
 		if err != nil {
 			return errors.Join(err, r.close())
 		}
 		r.sources = append(r.sources, source.New(s.Spec, &s.Options, p, gate, r.cfg.Warn))
 	}
 	return nil
+}
+
+// producer makes the producer of a source; those that record FIX sessions have
+// none.
+func (r *run) producer(s *Source) (*recorder.Producer, error) {
+	if source.BySession(s.Spec, &s.Options) {
+		s.Options.Sessions = r.fix
+		return nil, nil
+	}
+	return r.rec.Producer(s.Name, &recorder.ProducerOptions{LaneSize: s.Ring, Overload: s.overload(), Urgent: s.Urgent, Shared: s.Accepts()})
+}
+
+// gap says that a FIX message is missing on the wire.
+func (r *run) gap(g fixbuf.Gap) {
+	r.cfg.Warn("%s: %s has sent no MsgSeqNum %s", g.Session, g.Sender, g.Missing)
+}
+
+// forwards tells whether connections go through this process, which then outlives its archive.
+func (r *run) forwards() bool {
+	return slices.ContainsFunc(r.cfg.Sources, func(s Source) bool { return s.Kind == source.TCPProxy })
 }
 
 // runSources runs all of them and closes ended when the last one has.
@@ -121,7 +153,7 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop f
 			s := r.snapshot()
 			s.Draining = ctx.Err() != nil
 			if s.Stats.Err != nil {
-				cancel(errRecorder)
+				r.failed(s.Stats.Err, cancel)
 			}
 			r.cfg.Watch(s)
 			tell.see(&s.Stats.Journal)
@@ -130,6 +162,18 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop f
 	return func() {
 		close(done)
 		<-gone
+	}
+}
+
+// failed ends the run when the recorder has failed, unless connections go through it:
+// those are worth more than the end.
+func (r *run) failed(err error, cancel context.CancelCauseFunc) {
+	switch {
+	case !r.forwards():
+		cancel(errRecorder)
+	case !r.unrecorded:
+		r.unrecorded = true
+		r.cfg.Warn("%s: NOTHING IS RECORDED ANY MORE: %v; connections are forwarded all the same, until Ctrl-C", r.cfg.Dir, err)
 	}
 }
 
@@ -151,6 +195,9 @@ func (r *run) statuses() []source.Status {
 
 // close drains the lanes and seals the archive, or gives up when forced.
 func (r *run) close() error {
+	if r.fix != nil {
+		_ = r.fix.Close() // never fails
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	done := make(chan struct{})

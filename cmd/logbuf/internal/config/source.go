@@ -38,11 +38,11 @@ type Source struct {
 // AddFlags registers the flags, with the defaults as values.
 func (s *Source) AddFlags(f *pflag.FlagSet) {
 	s.Ring = recorder.DefaultLaneSize
-	f.Var(&s.Ring, "ring", "ring of each source; bridges stalls of the disk")
+	f.Var(&s.Ring, "ring", "ring of each source, half of it for each FIX session; bridges stalls of the disk")
 	f.Var(&s.MaxFrame, "max-frame", "largest WebSocket frame to record; 0 = what the ring takes")
 	f.Var(&s.IdleTimeout, "idle-timeout", "reconnect when no byte came for this time; 0 = never")
 	f.StringVar(&s.Overload, "overload", "", "when a ring is full: `policy` drop or wait (default drop, wait for -)")
-	f.StringVar(&s.Frame, "frame", "line", "records of tcp:// and -: `how` to cut, line or raw")
+	f.StringVar(&s.Frame, "frame", "line", "records of TCP and -: `how` to cut, line, raw, fix, len32 or len32le")
 	f.StringVar(&s.Reconnect, "reconnect", "drop", "`when` to connect again: drop (the connection broke), always, never")
 	f.StringVar(&s.HeaderFile, "header-file", "", "`file` of \"Name: value\" lines for the WebSocket handshake")
 	f.StringArrayVar(&s.HeaderEnv, "header-env", nil, "handshake header from the environment: `NAME=ENVVAR`; repeatable")

@@ -35,7 +35,7 @@ func TestLines(t *testing.T) {
 				"at once": strings.NewReader(tc.in), "byte by byte": iotest.OneByteReader(strings.NewReader(tc.in)), "error with the data": iotest.DataErrReader(strings.NewReader(tc.in)),
 			} {
 				rig := newRig(t, lane)
-				if err := copyLines(t.Context(), r, rig.p); err != io.EOF {
+				if err := copyLines(t.Context(), r, rig.p, 0); err != io.EOF {
 					t.Fatalf("%s: %v", name, err)
 				}
 				got, _, losses := rig.contents()
@@ -67,7 +67,7 @@ func equal(a, b []piece) bool {
 func TestLinesOfABrokenStream(t *testing.T) {
 	rig := newRig(t, 128)
 	broken := errors.New("broken")
-	err := copyLines(t.Context(), io.MultiReader(strings.NewReader("whole\nhal"), iotest.ErrReader(broken)), rig.p)
+	err := copyLines(t.Context(), io.MultiReader(strings.NewReader("whole\nhal"), iotest.ErrReader(broken)), rig.p, 0)
 	if err != broken {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestRaw(t *testing.T) {
 	rand.NewChaCha8([32]byte{}).Read(in)
 	for name, r := range map[string]io.Reader{"at once": bytes.NewReader(in), "halves": iotest.HalfReader(bytes.NewReader(in))} {
 		rig := newRig(t, 4096)
-		if err := copyRaw(t.Context(), r, rig.p); err != io.EOF {
+		if err := copyRaw(t.Context(), r, rig.p, 0); err != io.EOF {
 			t.Fatal(err)
 		}
 		_, all, losses := rig.contents()
@@ -102,7 +102,7 @@ func FuzzLines(f *testing.F) {
 		if step > 0 {
 			r = &stepReader{r, int(step)}
 		}
-		if err := copyLines(t.Context(), r, rig.p); err != io.EOF {
+		if err := copyLines(t.Context(), r, rig.p, 0); err != io.EOF {
 			t.Fatal(err)
 		}
 		pieces, all, _ := rig.contents()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
 	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
 )
 
@@ -21,17 +22,31 @@ const (
 	Line Frame = iota
 	// Raw makes a record of whatever one read gives.
 	Raw
+	// FIX makes a record of each FIX message, in the stream of its session; see
+	// package fixbuf.
+	FIX
+	// Len32 makes a record of each message that comes behind its length, 4 bytes in
+	// network order. A message that is too long is skipped and counted as lost.
+	Len32
+	// Len32LE is Len32 with the length in little-endian order.
+	Len32LE
 )
 
-// ParseFrame reads "line" or "raw".
+// ParseFrame reads "line", "raw", "fix", "len32" or "len32le".
 func ParseFrame(s string) (Frame, error) {
 	switch s {
 	case "line":
 		return Line, nil
 	case "raw":
 		return Raw, nil
+	case "fix":
+		return FIX, nil
+	case "len32":
+		return Len32, nil
+	case "len32le":
+		return Len32LE, nil
 	}
-	return 0, fmt.Errorf("%q: must be line or raw", s)
+	return 0, fmt.Errorf("%q: must be line, raw, fix, len32 or len32le", s)
 }
 
 // Reconnect says when a source that has ended is connected again.
@@ -65,8 +80,9 @@ func ParseReconnect(s string) (Reconnect, error) {
 // Options are what the sources of a run have in common. The zero value is the
 // default.
 type Options struct {
-	Frame     Frame     // of TCP streams and standard input
-	Reconnect Reconnect // of WebSocket and TCP
+	Frame     Frame            // of TCP streams and standard input
+	Sessions  *fixbuf.Recorder // of Frame FIX: takes the messages, instead of the source's producer
+	Reconnect Reconnect        // of WebSocket and TCP
 
 	// For WebSocket.
 	Header       http.Header // of the handshake

@@ -16,9 +16,9 @@ import (
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
 
-// stopTime is how long a source may go on after its context is done: for the
+// StopTime is how long a source may go on after its context is done: for the
 // peer's close frame, and for putting into the lane what has been read.
-const stopTime = time.Second
+const StopTime = time.Second
 
 // lasting is how long a connection must have held for the pauses between
 // attempts to begin anew.
@@ -61,8 +61,15 @@ type Source struct {
 	status Status
 }
 
-// New makes a source that records into p, which it closes in the end. warn is
-// called with what a person should know at once, from the source's goroutine.
+// BySession tells whether the source of that specification and those options
+// records FIX sessions, into Options.Sessions, and has no producer of its own.
+func BySession(spec Spec, opts *Options) bool {
+	return opts.Frame == FIX && spec.Kind != WebSocket
+}
+
+// New makes a source that records into p, which it closes in the end; p is nil
+// if BySession. If the Spec accepts connections, p is a shared producer. warn is
+// called with what a person should know at once, from any goroutine.
 func New(spec Spec, opts *Options, p *recorder.Producer, gate *Gate, warn func(format string, args ...any)) *Source {
 	return &Source{spec: spec, opts: opts.withDefaults(), p: p, gate: gate, warn: warn, status: Status{Name: spec.Name}}
 }
@@ -77,7 +84,7 @@ func (s *Source) Status() Status {
 // session is one connection.
 type session interface {
 	// record takes from the connection until it ends. patience outlives ctx by
-	// stopTime; waits for space in the lane end with it.
+	// StopTime; waits for space in the lane end with it.
 	record(ctx, patience context.Context) error
 	close()
 }
@@ -85,16 +92,22 @@ type session interface {
 // Run records until the source has ended, ctx is done, or the recorder fails.
 // The error is nil after a good end and after ctx.
 func (s *Source) Run(ctx context.Context) error {
-	defer s.p.Close()
+	if s.p != nil {
+		defer s.p.Close()
+	}
 	defer s.set(func(st *Status) { st.State = Ended })
 	patience, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer giveUp(nil)
 	unhook := context.AfterFunc(ctx, func() {
-		t := time.AfterFunc(stopTime, func() { giveUp(context.Cause(ctx)) })
+		t := time.AfterFunc(StopTime, func() { giveUp(context.Cause(ctx)) })
 		context.AfterFunc(patience, func() { t.Stop() })
 	})
 	defer unhook()
-	err := s.loop(ctx, patience)
+	run := s.loop
+	if s.spec.Accepts() {
+		run = s.accept
+	}
+	err := run(ctx, patience)
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}
@@ -188,6 +201,9 @@ func badEnd(err error) error {
 // noteGap puts a gap of unknown size into the archive.
 func (s *Source) noteGap(from, to time.Time) {
 	if from.IsZero() {
+		return
+	}
+	if s.p == nil { // the messages' own numbers will tell
 		return
 	}
 	s.p.LoseBetween(0, 0, journal.LossSource, from.UnixNano(), to.UnixNano())

@@ -13,7 +13,9 @@ type Kind uint8
 // Kinds of sources.
 const (
 	WebSocket Kind = iota + 1
-	TCP
+	TCP            // dialled
+	TCPListen      // accepts connections and reads them
+	TCPProxy       // accepts connections, dials another, forwards and reads both ways
 	Stdin
 )
 
@@ -21,12 +23,14 @@ const (
 const MaxName = 128
 
 // Spec is a SOURCE argument: [NAME=]ws://…, [NAME=]wss://…,
-// [NAME=]tcp://HOST:PORT, or [NAME=]- for standard input.
+// [NAME=]tcp://HOST:PORT, [NAME=]tcp-listen://HOST:PORT,
+// [NAME=]tcp-proxy://HOST:PORT/UPSTREAM:PORT, or [NAME=]- for standard input.
 type Spec struct {
 	Name string // of the stream
 	Kind Kind
 	URL  string // of a WebSocket, as given
-	Addr string // of a TCP stream: host:port
+	Addr string // of a TCP stream: host:port; of a listener and a proxy: where they listen
+	To   string // of a proxy: where it dials, host:port
 }
 
 // Parse reads one argument. Errors say what is wrong and what would be right,
@@ -90,17 +94,21 @@ func parseTarget(s string) (Spec, error) {
 	}
 	scheme, _, ok := strings.Cut(s, "://")
 	if !ok {
-		return Spec{}, fmt.Errorf("source %q: must be ws://…, wss://…, tcp://HOST:PORT, or - for standard input", s)
+		return Spec{}, fmt.Errorf("source %q: must be ws://…, wss://…, tcp://HOST:PORT, tcp-listen://HOST:PORT, tcp-proxy://HOST:PORT/UPSTREAM:PORT, or - for standard input", s)
 	}
 	switch strings.ToLower(scheme) {
 	case "ws", "wss":
 		return parseWebSocket(s)
 	case "tcp":
 		return parseTCP(s)
+	case "tcp-listen":
+		return parseListen(s)
+	case "tcp-proxy":
+		return parseProxy(s)
 	case "http", "https":
 		return Spec{}, fmt.Errorf("source %s://…: a WebSocket's URL begins with %s://", scheme, map[string]string{"http": "ws", "https": "wss"}[strings.ToLower(scheme)])
 	}
-	return Spec{}, fmt.Errorf("source %s://…: scheme %q is not known; must be ws, wss or tcp", scheme, scheme)
+	return Spec{}, fmt.Errorf("source %s://…: scheme %q is not known; must be ws, wss, tcp, tcp-listen or tcp-proxy", scheme, scheme)
 }
 
 func parseWebSocket(s string) (Spec, error) {
@@ -133,6 +141,35 @@ func parseTCP(s string) (Spec, error) {
 	return Spec{Kind: TCP, Addr: net.JoinHostPort(u.Hostname(), u.Port()), Name: u.Host}, nil
 }
 
+func parseListen(s string) (Spec, error) {
+	u, err := parseURL(s)
+	if err != nil {
+		return Spec{}, err
+	}
+	switch {
+	case u.Hostname() == "" || u.Port() == "":
+		return Spec{}, fmt.Errorf("source %s: must be tcp-listen://HOST:PORT; HOST 0.0.0.0 is every address of this machine", bare(u))
+	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return Spec{}, fmt.Errorf("source tcp-listen://%s: nothing may follow HOST:PORT or come before it", u.Host)
+	}
+	return Spec{Kind: TCPListen, Addr: net.JoinHostPort(u.Hostname(), u.Port()), Name: u.Host}, nil
+}
+
+func parseProxy(s string) (Spec, error) {
+	u, err := parseURL(s)
+	if err != nil {
+		return Spec{}, err
+	}
+	host, port, err := net.SplitHostPort(strings.Trim(u.Path, "/"))
+	switch {
+	case u.Hostname() == "" || u.Port() == "" || err != nil || host == "" || port == "" || strings.ContainsAny(host+port, "/ "):
+		return Spec{}, fmt.Errorf("source %s: must be tcp-proxy://HOST:PORT/UPSTREAM:PORT: where to listen, and where to connect for each connection that comes", bare(u))
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return Spec{}, fmt.Errorf("source %s: nothing may follow UPSTREAM:PORT or come before HOST", bare(u))
+	}
+	return Spec{Kind: TCPProxy, Addr: net.JoinHostPort(u.Hostname(), u.Port()), To: net.JoinHostPort(host, port), Name: u.Host}, nil
+}
+
 func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err == nil {
@@ -158,6 +195,10 @@ func (s Spec) where() string {
 	switch s.Kind {
 	case TCP:
 		return "tcp://" + s.Addr
+	case TCPListen:
+		return "tcp-listen://" + s.Addr
+	case TCPProxy:
+		return "tcp-proxy://" + s.Addr + "/" + s.To
 	case WebSocket:
 		if u, err := url.Parse(s.URL); err == nil {
 			return bare(u)
@@ -165,6 +206,10 @@ func (s Spec) where() string {
 	}
 	return "-"
 }
+
+// Accepts tells whether the source is a listener, whose connections come and go
+// and share its producer.
+func (s Spec) Accepts() bool { return s.Kind == TCPListen || s.Kind == TCPProxy }
 
 // Live tells whether the source goes on whether or not it is read. Standard
 // input waits for us.

@@ -21,6 +21,16 @@ func TestParse(t *testing.T) {
 		{arg: "tcp://127.0.0.1:9000", want: Spec{Name: "127.0.0.1:9000", Kind: TCP, Addr: "127.0.0.1:9000"}},
 		{arg: "fix=tcp://[::1]:9000/", want: Spec{Name: "fix", Kind: TCP, Addr: "[::1]:9000"}},
 
+		{arg: "tcp-listen://127.0.0.1:9000", want: Spec{Name: "127.0.0.1:9000", Kind: TCPListen, Addr: "127.0.0.1:9000"}},
+		{arg: "x=tcp-proxy://127.0.0.1:9000/exch.example:9001", want: Spec{Name: "x", Kind: TCPProxy, Addr: "127.0.0.1:9000", To: "exch.example:9001"}},
+		{arg: "tcp-proxy://[::1]:9000/[::2]:9001/", want: Spec{Name: "[::1]:9000", Kind: TCPProxy, Addr: "[::1]:9000", To: "[::2]:9001"}},
+
+		{arg: "tcp-listen://:9000", err: "0.0.0.0 is every address"},
+		{arg: "tcp-listen://h:1/x", err: "nothing may follow"},
+		{arg: "tcp-proxy://h:1", err: "tcp-proxy://HOST:PORT/UPSTREAM:PORT"},
+		{arg: "tcp-proxy://h:1/h", err: "tcp-proxy://HOST:PORT/UPSTREAM:PORT"},
+		{arg: "tcp-proxy://h:1/:5", err: "tcp-proxy://HOST:PORT/UPSTREAM:PORT"},
+		{arg: "tcp-proxy://h:1/h:5?x", err: "nothing may follow"},
 		{arg: "", err: "must be ws://"},
 		{arg: "day1", err: "must be ws://"},
 		{arg: "=ws://h", err: "scheme"},

@@ -43,12 +43,10 @@ func (t *stream) record(ctx, patience context.Context) error {
 	} else {
 		r = newPump(ctx, r)
 	}
-	var err error
-	if t.s.opts.Frame == Raw {
-		err = copyRaw(patience, r, t.s.p)
-	} else {
-		err = copyLines(patience, r, t.s.p)
+	if BySession(t.s.spec, &t.s.opts) {
+		return t.s.tap(r)
 	}
+	err := t.s.cut(patience, r, 0)
 	var rerr *RecordError
 	if errors.As(err, &rerr) && ctx.Err() != nil {
 		// What was read could not be put into the lane in time.

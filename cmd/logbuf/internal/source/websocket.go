@@ -21,7 +21,7 @@ func (s *Source) dialWebSocket(ctx context.Context) (session, error) {
 		Outbound:         s.opts.Outbound,
 		Deflate:          s.opts.Deflate,
 		IdleTimeout:      s.opts.IdleTimeout,
-		CloseTimeout:     stopTime,
+		CloseTimeout:     StopTime,
 		Header:           s.opts.Header,
 		Subprotocols:     s.opts.Subprotocols,
 		TLS:              s.opts.TLS,
