@@ -39,7 +39,9 @@ func newArchiver(r *Recorder) *archiver {
 
 func (a *archiver) run() {
 	r, idle := a.rec, 0
+	r.clock.look()
 	for r.phase.Load() == running {
+		r.clock.tick()
 		switch {
 		case a.round():
 			idle = 0
@@ -64,6 +66,8 @@ func (a *archiver) lookIn(d time.Duration) {
 func (a *archiver) sleep() {
 	p := a.rec.parker
 	p.Arm()
+	a.rec.clock.rest()
+	defer a.rec.clock.look()
 	if a.round() || a.rec.phase.Load() != running {
 		p.Disarm()
 		return
@@ -80,6 +84,9 @@ func (a *archiver) sleep() {
 // round visits each lane once and reports whether any of them had something.
 func (a *archiver) round() (worked bool) {
 	a.alarm = 0
+	if a.rec.clock.pending != 0 {
+		a.writeClock()
+	}
 	if a.rec.late.Load() {
 		a.writeLate()
 	}
@@ -214,7 +221,7 @@ func (a *archiver) pass(l *lane) (worked bool) {
 		l.stalledSince(0)
 		return false
 	}
-	l.stalledSince(time.Now().Add(-stall.Age).UnixNano())
+	l.stalledSince(max(1, a.rec.clock.age()-int64(stall.Age)))
 	limit := a.rec.opts.StallLimit
 	switch {
 	case limit < 0 || !l.heldUp(stall):

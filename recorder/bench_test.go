@@ -3,6 +3,7 @@ package recorder
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
 )
@@ -38,6 +39,64 @@ func BenchmarkWriteJournal(b *testing.B) {
 				mustClose(b, r)
 			})
 		}
+	}
+}
+
+// Where a record's time can come from: the wall clock, as before; the monotonic
+// clock and the anchor that the archiver keeps; a time that somebody publishes,
+// which is as old as the publisher's period; the caller.
+func BenchmarkClock(b *testing.B) {
+	var c clock
+	c.start()
+	var t int64
+	b.Run("wall", func(b *testing.B) {
+		for b.Loop() {
+			t += time.Now().UnixNano()
+		}
+	})
+	b.Run("anchored", func(b *testing.B) {
+		c.look()
+		for b.Loop() {
+			t += c.now()
+		}
+	})
+	b.Run("anchored, archiver asleep", func(b *testing.B) {
+		c.rest()
+		for b.Loop() {
+			t += c.now()
+		}
+	})
+	b.Run("published", func(b *testing.B) {
+		for b.Loop() {
+			t += int64(c.steps.Load())
+		}
+	})
+	_ = t
+	// A whole Write of 64 B with each, by a goroutine that is alone: the lane is
+	// emptied while the timer stands.
+	rec := make([]byte, 64)
+	for _, of := range []struct {
+		name  string
+		write func(p *Producer) error
+	}{
+		{"Write, wall", func(p *Producer) error { return p.WriteAt(time.Now().UnixNano(), journal.KindData, 0, rec) }},
+		{"Write, anchored", func(p *Producer) error { _, err := p.Write(rec); return err }},
+		{"Write, caller", func(p *Producer) error { return p.WriteAt(1, journal.KindData, 0, rec) }},
+	} {
+		b.Run(of.name, func(b *testing.B) {
+			o, _ := (*Options)(nil).withDefaults()
+			a := newArchiver(newRecorder(new(discard), o))
+			a.rec.clock.look()
+			p := mustProducer(b, a.rec, "a", &ProducerOptions{LaneSize: 4 << 20, Overload: OverloadFail})
+			for b.Loop() {
+				for of.write(p) != nil {
+					b.StopTimer()
+					for a.round() {
+					}
+					b.StartTimer()
+				}
+			}
+		})
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 // attempt and no waiting. Any other failure stops the recorder for good.
 func (a *archiver) write(frames []byte, n int) (rest []byte) {
 	r := a.rec
-	r.writing.Store(time.Now().UnixNano())
+	r.writing.Store(r.clock.age())
 	defer r.writing.Store(0)
 	for pause := minFullPause; len(frames) > 0; {
 		closed := r.phase.Load() != running
@@ -49,6 +49,7 @@ func (a *archiver) write(frames []byte, n int) (rest []byte) {
 			return frames
 		default:
 			time.Sleep(pause)
+			r.clock.tick()
 			pause = min(2*pause, maxFullPause)
 		}
 	}

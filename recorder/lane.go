@@ -22,8 +22,8 @@ const lineSize = 128
 //	endSeq     the archiver, before drained: the sequence behind the lane's last record
 //	settled    records that are in the journal or given up
 //	limit      the archiver, once, while it freezes the lanes
-//	stalled    the archiver: when it met the open claim that holds it up, Unix
-//	           nanoseconds; 0: there is none
+//	stalled    the archiver: when it met the open claim that holds it up, by
+//	           clock.age; 0: there is none
 //	the rest   the archiver alone, or nobody after construction
 type lane struct {
 	stream   *stream
@@ -152,20 +152,20 @@ func (l *lane) payloadSeen(records int) uint64 {
 }
 
 // stalledSince publishes when the archiver met the claim that holds it up.
-func (l *lane) stalledSince(unixNano int64) {
-	if l.stalled.Load() != unixNano {
-		l.stalled.Store(unixNano)
+func (l *lane) stalledSince(age int64) {
+	if l.stalled.Load() != age {
+		l.stalled.Store(age)
 	}
 }
 
 // stalledFor is the age of the claim that holds up the lane, 0 if there is
 // none. Any goroutine.
-func (l *lane) stalledFor() time.Duration {
+func (l *lane) stalledFor(c *clock) time.Duration {
 	since := l.stalled.Load()
 	if since == 0 {
 		return 0
 	}
-	return max(time.Since(time.Unix(0, since)), 1)
+	return time.Duration(max(c.age()-since, 1))
 }
 
 // heldUp reports whether anybody waits for the claim that the archiver met.

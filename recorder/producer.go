@@ -36,7 +36,7 @@ type Producer struct {
 // journal.KindData and no flags: one record per call. It returns len(rec) and
 // nil, or 0 and one of WriteAt's errors.
 func (p *Producer) Write(rec []byte) (int, error) {
-	if err := p.WriteAt(time.Now().UnixNano(), journal.KindData, 0, rec); err != nil {
+	if err := p.WriteAt(p.rec.clock.now(), journal.KindData, 0, rec); err != nil {
 		return 0, err
 	}
 	return len(rec), nil
@@ -89,7 +89,12 @@ func (p *Producer) put(c Claim, t int64, kind, flags uint8, rec []byte) error {
 // forgotten. A claim of a shared producer must be settled: the records claimed
 // after it wait for it.
 func (p *Producer) TryClaim(kind, flags uint8, n int) (Claim, error) {
-	t := time.Now().UnixNano()
+	return p.TryClaimAt(p.rec.clock.now(), kind, flags, n)
+}
+
+// TryClaimAt is TryClaim for a record of time t, nanoseconds since the Unix
+// epoch. It reads no clock.
+func (p *Producer) TryClaimAt(t int64, kind, flags uint8, n int) (Claim, error) {
 	c, err := p.tryClaim(t, kind, flags, n)
 	if err == queue.ErrFull {
 		return c, p.full(t, n)
@@ -101,7 +106,12 @@ func (p *Producer) TryClaim(kind, flags uint8, n int) (Claim, error) {
 // room, the context is done, or the recorder is closed or fails. It polls:
 // a few yields, then pauses of up to 1 ms.
 func (p *Producer) Claim(ctx context.Context, kind, flags uint8, n int) (Claim, error) {
-	t := time.Now().UnixNano()
+	return p.ClaimAt(ctx, p.rec.clock.now(), kind, flags, n)
+}
+
+// ClaimAt is Claim for a record of time t, nanoseconds since the Unix epoch. It
+// reads no clock.
+func (p *Producer) ClaimAt(ctx context.Context, t int64, kind, flags uint8, n int) (Claim, error) {
 	c, err := p.tryClaim(t, kind, flags, n)
 	if err == queue.ErrFull {
 		return p.overload(ctx, t, kind, flags, n)
@@ -124,7 +134,7 @@ func (p *Producer) Overload() Overload { return p.policy }
 // unknown. reason is one of the journal's, or Lose panics. It is for the
 // goroutine that writes.
 func (p *Producer) Lose(records, bytes uint64, reason journal.LossReason) {
-	now := time.Now().UnixNano()
+	now := p.rec.clock.now()
 	p.LoseBetween(records, bytes, reason, now, now)
 }
 
@@ -247,7 +257,7 @@ func (p *Producer) abandoned(n int) bool {
 	case p.passed():
 		reason = journal.LossStalled
 	}
-	p.loseOne(time.Now().UnixNano(), n, reason)
+	p.loseOne(p.rec.clock.now(), n, reason)
 	return false
 }
 
@@ -383,7 +393,7 @@ func (p *Producer) Stats() ProducerStats {
 	q := p.lane.out.Stats()
 	s := p.lane.count.stats()
 	s.LagRecords, s.LagBytes = p.lane.pending()
-	s.StalledFor, s.Abandoned = p.lane.stalledFor(), q.Abandoned
+	s.StalledFor, s.Abandoned = p.lane.stalledFor(&p.rec.clock), q.Abandoned
 	s.LaneCapacity, s.LaneHighWater = p.lane.capacity, q.HighWater
 	return s
 }

@@ -34,6 +34,7 @@ type Recorder struct {
 	_       [lineSize]byte
 	phase   atomic.Uint32
 	failure atomic.Pointer[error] // what stopped the archiver
+	clock   clock
 	_       [lineSize]byte
 
 	lanes    atomic.Pointer[laneSet] // what the archiver reads; replaced under mu
@@ -41,7 +42,7 @@ type Recorder struct {
 	closeErr error
 	abort    atomic.Pointer[error] // why Close has run out of time
 	late     atomic.Bool           // a stream has losses of a lane that is gone
-	writing  atomic.Int64          // when the write under way began, Unix nanoseconds; 0: none
+	writing  atomic.Int64          // when the write under way began, by clock.age; 0: none
 
 	batchRecords, batchBytes hist.Live // of appends; the archiver adds
 
@@ -93,6 +94,7 @@ func newRecorder(w archive, o Options) *Recorder {
 		done: make(chan struct{}),
 	}
 	r.lanes.Store(new(laneSet))
+	r.clock.start()
 	return r
 }
 

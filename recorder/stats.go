@@ -64,15 +64,17 @@ type Stats struct {
 	UrgentMemory int // of them, those of urgent lanes
 	MemoryLimit  int // Options.MemoryLimit; urgent lanes may take Options.UrgentMemory besides
 
+	ClockSteps uint64 // times that the wall clock was found to have been set, by 50 ms or more
+
 	Err error // what stopped the archiver or the journal; nil while they run and after a good Close
 }
 
 // Stats returns the counters. Any goroutine may call it, also after Close.
 func (r *Recorder) Stats() Stats {
 	j := r.journal.Stats()
-	s := Stats{Journal: j, Lag: j.Lag, MemoryLimit: r.opts.MemoryLimit, Err: j.Err}
+	s := Stats{Journal: j, Lag: j.Lag, MemoryLimit: r.opts.MemoryLimit, ClockSteps: r.clock.steps.Load(), Err: j.Err}
 	if began := r.writing.Load(); began != 0 {
-		s.Lag = max(s.Lag, time.Since(time.Unix(0, began)))
+		s.Lag = max(s.Lag, time.Duration(r.clock.age()-began))
 	}
 	if f := r.failure.Load(); f != nil {
 		s.Err = *f
@@ -82,7 +84,7 @@ func (r *Recorder) Stats() Stats {
 	s.LaneMemory, s.UrgentMemory = r.memory, r.urgent
 	s.Streams = make([]StreamStats, 0, len(r.streams))
 	for _, st := range r.streams {
-		one := st.stats()
+		one := st.stats(&r.clock)
 		s.LagRecords += one.LagRecords
 		s.LagBytes += one.LagBytes
 		s.Streams = append(s.Streams, one)
@@ -108,7 +110,7 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 }
 
 // stats is called with the recorder's lock held.
-func (st *stream) stats() StreamStats {
+func (st *stream) stats(c *clock) StreamStats {
 	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, Urgent: st.urgent, ProducerStats: st.count.stats()}
 	s.LaneHighWater, s.Abandoned = st.highWater, st.abandoned
 	for _, l := range st.lanes {
@@ -119,7 +121,7 @@ func (st *stream) stats() StreamStats {
 		q := l.out.Stats()
 		s.LaneHighWater = max(s.LaneHighWater, q.HighWater)
 		s.Abandoned += q.Abandoned
-		s.StalledFor = max(s.StalledFor, l.stalledFor())
+		s.StalledFor = max(s.StalledFor, l.stalledFor(c))
 	}
 	return s
 }
