@@ -75,6 +75,7 @@ func questions(o *options) []*question {
 	qs = append(qs, channels()...)
 	qs = append(qs, toFile(o)...)
 	qs = append(qs, back(o)...)
+	qs = append(qs, logging(o)...)
 	return append(qs, disturbed(o))
 }
 

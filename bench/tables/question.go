@@ -170,7 +170,7 @@ func (c cell) sorted() []float64 {
 }
 
 func (q *question) printQuantiles(cells [][]cell) {
-	fmt.Printf("| %s | | 50 %% | 99 %% | 99.9 %% | most | allocs |\n|---|---|---|---|---|---|---|\n", q.unit)
+	fmt.Printf("| %s | | 50 %% | 99 %% | 99.9 %% | most | allocs | arrived |\n|---|---|---|---|---|---|---|---|\n", q.unit)
 	for i, r := range q.rows {
 		for col, name := range q.cols {
 			c := cells[i][col]
@@ -178,10 +178,22 @@ func (q *question) printQuantiles(cells [][]cell) {
 				continue
 			}
 			h, allocs := c.hist()
-			fmt.Printf("| %s | %s | %d | %d | %d | %d | %s |\n", r.name, name, h.ValueAtQuantile(50), h.ValueAtQuantile(99),
-				h.ValueAtQuantile(99.9), h.Max(), number(float64(int(allocs*100+0.5))/100))
+			fmt.Printf("| %s | %s | %d | %d | %d | %d | %s | %s |\n", r.name, name, h.ValueAtQuantile(50), h.ValueAtQuantile(99),
+				h.ValueAtQuantile(99.9), h.Max(), number(float64(int(allocs*100+0.5))/100), c.arrived())
 		}
 	}
+}
+
+// arrived says how many of the offered were delivered.
+func (c cell) arrived() string {
+	n, lost := 0, 0
+	for _, r := range c.runs {
+		n, lost = n+r.n, lost+r.lost
+	}
+	if lost == 0 {
+		return fmt.Sprintf("all %d", n)
+	}
+	return fmt.Sprintf("%d of %d", n-lost, n)
 }
 
 // hist is all runs of the cell together.
