@@ -188,6 +188,11 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	ctx, again, stop := cli.Interruptible(cmd.Context())
 	defer stop()
 	cfg.Force = again
+	stopServing, err := serveMetrics(cfg, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer stopServing()
 	rep, err := record(ctx, cfg, cmd.ErrOrStderr(), f.status)
 	if rep != nil && (err == nil || rep.Records > 0 || rep.NotWritten > 0) {
 		printRecordReport(cmd.ErrOrStderr(), rep)

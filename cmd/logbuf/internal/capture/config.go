@@ -25,6 +25,15 @@ type Config struct {
 
 	Warn  func(format string, args ...any) // what a person should know at once; nil: nobody
 	Watch func(*Snapshot)                  // called every WatchEvery; nil: nobody
+
+	// Began is called when the recording begins, with a function that tells its
+	// state, to any goroutine at any time, also after the end; nil: nobody.
+	Began func(state func() *Snapshot)
+
+	// Metrics is the address, HOST:PORT, at which the caller of Run serves what
+	// Began gave it; empty: none. Run itself does not look at it.
+	Metrics string
+
 	// WatchEvery is how often the state is looked at. Default 100 ms.
 	WatchEvery time.Duration
 }
@@ -51,6 +60,9 @@ func (c *Config) withDefaults() Config {
 	}
 	if d.Watch == nil {
 		d.Watch = func(*Snapshot) {}
+	}
+	if d.Began == nil {
+		d.Began = func(func() *Snapshot) {}
 	}
 	if d.WatchEvery == 0 {
 		d.WatchEvery = 100 * time.Millisecond

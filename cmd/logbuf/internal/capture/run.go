@@ -28,7 +28,8 @@ type run struct {
 	fix     *fixbuf.Recorder // of FIX sessions; nil when none are recorded
 	start   time.Time
 
-	unrecorded bool // the recorder has failed, and the run goes on; of watch's goroutine
+	unrecorded bool        // the recorder has failed, and the run goes on; of watch's goroutine
+	draining   func() bool // the sources have ended, or were told to
 
 	mu     sync.Mutex
 	errs   []error // of the sources that ended badly
@@ -51,12 +52,14 @@ func Run(ctx context.Context, config *Config) (*Report, error) {
 		defer t.Stop()
 	}
 	r.start = time.Now()
+	r.draining = func() bool { return ctx.Err() != nil }
+	r.cfg.Began(r.snapshot)
 	ended := make(chan struct{})
 	go r.runSources(ctx, ended)
 	if r.fix != nil { // messages that wait for room give up in time
 		defer context.AfterFunc(ctx, func() { time.AfterFunc(source.StopTime, func() { _ = r.fix.Close() }) })()
 	}
-	stopWatching := r.watch(ctx, cancel)
+	stopWatching := r.watch(cancel)
 	select {
 	case <-ended:
 	case <-r.cfg.Force:
@@ -137,7 +140,7 @@ func (r *run) runSources(ctx context.Context, ended chan<- struct{}) {
 // watch looks at the state now and then: for the status line, the longest lag,
 // and a recorder that has failed, which ends the run. The function it returns
 // stops that, after one last look.
-func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+func (r *run) watch(cancel context.CancelCauseFunc) (stop func()) {
 	done, gone := make(chan struct{}), make(chan struct{})
 	tell := notices{dir: r.cfg.Dir, warn: r.cfg.Warn}
 	go func() {
@@ -151,7 +154,6 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop f
 			case <-tick.C:
 			}
 			s := r.snapshot()
-			s.Draining = ctx.Err() != nil
 			if s.Stats.Err != nil {
 				r.failed(s.Stats.Err, cancel)
 			}
@@ -178,7 +180,7 @@ func (r *run) failed(err error, cancel context.CancelCauseFunc) {
 }
 
 func (r *run) snapshot() *Snapshot {
-	s := &Snapshot{Elapsed: time.Since(r.start), Stats: r.rec.Stats(), Sources: r.statuses()}
+	s := &Snapshot{Elapsed: time.Since(r.start), Stats: r.rec.Stats(), Sources: r.statuses(), Draining: r.draining()}
 	r.mu.Lock()
 	r.maxLag = max(r.maxLag, s.Stats.Lag)
 	r.mu.Unlock()

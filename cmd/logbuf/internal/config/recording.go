@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/capture"
@@ -22,6 +23,7 @@ type Recording struct {
 	Retain      cli.Size
 	Failover    string
 	Reserve     cli.Size
+	Metrics     string
 }
 
 // AddFlags registers the flags, with the defaults as values.
@@ -38,6 +40,7 @@ func (r *Recording) AddFlags(f *pflag.FlagSet) {
 	f.Var(&r.Retain, "retain", "keep this much in memory until it is durable, so that a failed disk loses nothing of it; 0 = none")
 	f.StringVar(&r.Failover, "failover", "", "`directory` on another disk that takes over when the archive's own fails; needs --retain")
 	f.Var(&r.Reserve, "reserve", "keep this much of the disk in a file that is given up when the disk is full; 0 = none")
+	f.StringVar(&r.Metrics, "metrics", "", "serve counters and health at this `address`, HOST:PORT, to all who reach it; port 0 = any free one")
 }
 
 // Limits of what can be said. They lie within those of package journal.
@@ -51,7 +54,7 @@ const (
 // config makes the configuration, without sources.
 func (r *Recording) config() (*capture.Config, []problem) {
 	cfg := &capture.Config{
-		Dir: r.Dir, For: time.Duration(r.For),
+		Dir: r.Dir, For: time.Duration(r.For), Metrics: r.Metrics,
 		Journal: journal.Options{
 			SyncEvery: time.Duration(r.SyncEvery), SegmentSize: int64(r.SegmentSize),
 			Retention: journal.Retention{MaxBytes: int64(r.KeepSize), MaxAge: time.Duration(r.KeepAge)}, Compress: r.Compress,
@@ -72,6 +75,9 @@ func (r *Recording) config() (*capture.Config, []problem) {
 		problems = append(problems, problemf("sync-every", "%v: needs sync interval, not %s", r.SyncEvery, r.Sync))
 	}
 	cfg.Journal.Sync = policy
+	if _, port, err := net.SplitHostPort(r.Metrics); r.Metrics != "" && (err != nil || port == "") {
+		problems = append(problems, problemf("metrics", "%q: must be HOST:PORT, such as 127.0.0.1:9464", r.Metrics))
+	}
 	return cfg, append(problems, r.checkDisk()...)
 }
 
