@@ -56,6 +56,10 @@ flag: 'cat --format raw' gives the input back byte for byte.
 nothing that a cursor or a hold still wants (logbuf cursor); --compress makes
 finished files smaller. Both work in the background.
 
+--metrics serves /metrics for Prometheus, /healthz, which says whether the
+recording is keeping up, and /debug/vars, to everybody who reaches the address:
+there is no password. See docs/OPERATIONS.md.
+
 Ctrl-C once: say goodbye, write what has come, seal, report. Twice: stop at once
 and say which records that cost.
 
@@ -90,6 +94,10 @@ const recordExample = `  # a feed to record: logbuf feed, in another terminal
 
   # a FIX engine's sessions: let it connect to port 9001 here
   logbuf record tcp-proxy://127.0.0.1:9001/exchange.example:9000 --frame fix --dir fix
+
+  # with counters for Prometheus, and whether it is keeping up
+  logbuf record wss://feed.example/v1 --dir feed --metrics 127.0.0.1:9464 &
+  curl http://127.0.0.1:9464/healthz
 
   # raw bytes of a TCP stream, and a report that a program can read
   logbuf record tcp://127.0.0.1:9000 --frame raw --dir capture --for 10s --json`

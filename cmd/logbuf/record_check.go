@@ -83,10 +83,14 @@ func planOfArchive(cfg *capture.Config) [][2]string {
 	for _, s := range cfg.Sources {
 		rings += s.Ring
 	}
-	return [][2]string{
+	plan := [][2]string{
 		{"archive", archive}, {"durable", durable}, {"segments", segments}, {"keep", keep}, {"disk fails", fails},
 		{"disk full", full}, {"ends", end}, {"memory", cli.Bytes(rings) + " of rings"},
 	}
+	if cfg.Metrics != "" {
+		plan = append(plan, [2]string{"metrics", "at http://" + cfg.Metrics + "/"})
+	}
+	return plan
 }
 
 // planOfSource is the columns of a source.
