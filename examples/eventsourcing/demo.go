@@ -151,7 +151,7 @@ func (d *demonstration) compare(addr, journalDir string) error {
 	if err != nil {
 		return err
 	}
-	whole, err := replay(journalDir)
+	whole, err := replay(journalDir, &journal.ReaderOptions{Control: true})
 	if err != nil {
 		return err
 	}
@@ -168,8 +168,8 @@ func (d *demonstration) compare(addr, journalDir string) error {
 }
 
 // replay is the state after the whole journal, without snapshots.
-func replay(dir string) (*State, error) {
-	r, err := journal.OpenReader(dir, &journal.ReaderOptions{Control: true})
+func replay(dir string, opts *journal.ReaderOptions) (*State, error) {
+	r, err := journal.OpenReader(dir, opts)
 	if err != nil {
 		return nil, err
 	}

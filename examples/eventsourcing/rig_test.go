@@ -47,10 +47,21 @@ func testSeed(t *testing.T) uint64 {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	return &rig{
+	g := &rig{
 		dir: t.TempDir(), rng: rand.New(rand.NewPCG(testSeed(t), 0)), model: newModel(),
 		acked: map[string]string{}, lines: map[string]string{}, unsure: make([][]string, rigClients),
 	}
+	w, err := journal.Open(g.journal(), nil) // so that there is one to have a cursor in
+	if err == nil {
+		err = w.Close()
+	}
+	if err == nil {
+		g.cursor, err = journal.OpenCursor(g.journal(), "model", nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
 
 func (g *rig) journal() string { return filepath.Join(g.dir, "journal") }
@@ -172,7 +183,9 @@ func (g *rig) check(t *testing.T) {
 			t.Errorf("command %s is in the journal %d times, and was sent as %q", id, n, g.lines[id])
 		}
 	}
-	g.holdFor(t)
+	if err := g.cursor.Save(g.model.next, 0); err != nil {
+		t.Fatal(err)
+	}
 	p := g.start(t, nil, "-feed", "0")
 	defer p.kill()
 	c, err := dial(p.addr)
@@ -193,20 +206,5 @@ func (g *rig) check(t *testing.T) {
 		if got, err := c.ask("status " + id); err != nil || got != want {
 			t.Fatalf("%q, want %q (%v)", got, want, err)
 		}
-	}
-}
-
-// holdFor keeps the journal from where the model stands on.
-func (g *rig) holdFor(t *testing.T) {
-	t.Helper()
-	if g.cursor == nil {
-		c, err := journal.OpenCursor(g.journal(), "model", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g.cursor = c
-	}
-	if err := g.cursor.Save(g.model.next, 0); err != nil {
-		t.Fatal(err)
 	}
 }

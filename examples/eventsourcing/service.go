@@ -137,23 +137,42 @@ func (s *Service) rebuild() error {
 	if from > found.NextSeq {
 		return fmt.Errorf("a snapshot covers the journal up to sequence %d, and the journal ends with %d: it is another journal, or has lost what was durable", from, found.NextSeq)
 	}
-	r, err := journal.OpenReader(journalDir(s.config.Dir), &journal.ReaderOptions{
-		FromSeq: from, Control: true, Follow: true, Durable: true, FS: s.config.Journal.FS,
-	})
+	o := journal.ReaderOptions{FromSeq: from, Control: true, Durable: true, FS: s.config.Journal.FS}
+	if err := s.catchUp(o); err != nil {
+		return err
+	}
+	if s.state.Seq != found.NextSeq {
+		return fmt.Errorf("the journal ends with sequence %d, and %d is all that can be read of it", found.NextSeq, s.state.Seq)
+	}
+	s.Rebuilt = Rebuilt{From: from, Records: s.state.Seq - from, Took: time.Since(began), Recovery: found}
+	o.FromSeq, o.Follow = s.state.Seq, true
+	r, err := journal.OpenReader(journalDir(s.config.Dir), &o)
 	if err != nil {
 		return err
 	}
-	if first := r.FirstSeq(); first > from {
-		return errors.Join(fmt.Errorf("the state can be rebuilt up to sequence %d, and the journal begins with %d: a snapshot is missing", from, first), r.Close())
-	}
-	for s.state.Seq < found.NextSeq {
-		if err := s.applyNext(context.Background(), r); err != nil {
-			return errors.Join(err, r.Close())
-		}
-	}
-	s.Rebuilt = Rebuilt{From: from, Records: s.state.Seq - from, Took: time.Since(began), Recovery: found}
 	s.done.Go(func() { s.apply(r) })
 	return nil
+}
+
+// catchUp applies what the journal has.
+func (s *Service) catchUp(o journal.ReaderOptions) error {
+	r, err := journal.OpenReader(journalDir(s.config.Dir), &o)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if first := r.FirstSeq(); first > o.FromSeq {
+		return fmt.Errorf("the state can be rebuilt up to sequence %d, and the journal begins with %d: a snapshot is missing", o.FromSeq, first)
+	}
+	for {
+		err := s.applyNext(context.Background(), r)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // apply follows the journal until the service ends.
