@@ -77,6 +77,17 @@
 // space again, the batch that the archiver was about to write goes first, then
 // urgent ones. Close writes urgent lanes first.
 //
+// # Memory
+//
+// The lanes of all producers together take at most Options.MemoryLimit, 64 MiB
+// by default, and those of urgent ones UrgentMemory besides; Producer refuses
+// what goes beyond, with the numbers. That is the part that grows with the
+// number of producers, but for what comes with a lane: 2.5 KiB, 15 KiB if it is
+// shared, and up to 64 KiB for losses while its disk stands still. So 500
+// sessions with lanes of 128 KiB take 62.5 MiB of the default limit, and 96 MiB
+// of heap at the worst moment, journal included: all lanes full, each with
+// losses at 1024 places.
+//
 // # Ordinals
 //
 // The records offered to a stream are numbered from 0 on, lost ones included,
