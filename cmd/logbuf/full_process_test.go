@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -162,15 +161,7 @@ func TestFileSizeLimit(t *testing.T) {
 	last := make(chan struct{})
 	close(last)
 	in := feedLines(t, 60000, last)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(t.TempDir(), "logbuf")
-	if err := os.Symlink(self, name); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("sh", "-c", `ulimit -f 2000 && exec "$0" record - --dir "$1"`, name, dir)
+	cmd := shell(t, `ulimit -f 2000 && exec "$0" record - --dir "$1"`, dir)
 	cmd.Stdin = in
 	out, err := cmd.CombinedOutput()
 	in.Close()

@@ -201,16 +201,31 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer stopServing()
+	sd, err := openService(cfg)
+	if err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %v; systemd is told nothing\n", cmd.CommandPath(), err)
+	}
 	rep, err := record(ctx, cfg, cmd.ErrOrStderr(), f.status)
+	sd.end(err)
 	if rep != nil && (err == nil || rep.Records > 0 || rep.NotWritten > 0) {
 		printRecordReport(cmd.ErrOrStderr(), rep)
 	}
 	if rep != nil && f.json {
-		enc := json.NewEncoder(cmd.OutOrStdout())
-		enc.SetIndent("", "  ")
-		err = errors.Join(err, enc.Encode(rep))
+		if printErr := printReportJSON(cmd.OutOrStdout(), rep); err == nil {
+			err = printErr
+		}
 	}
 	return err
+}
+
+func printReportJSON(w io.Writer, rep *capture.Report) error {
+	out := cli.NewOutput(w)
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(rep); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 // record runs a recording with its status line and warnings on w; lines asks for
@@ -219,7 +234,13 @@ func record(ctx context.Context, cfg *capture.Config, w io.Writer, lines bool) (
 	line := cli.NewStatus(w)
 	cfg.Warn = line.Println
 	view := &recordView{line: line, lines: lines, dir: cfg.Dir}
-	cfg.Watch = view.show
+	told := cfg.Watch
+	cfg.Watch = func(s *capture.Snapshot) {
+		view.show(s)
+		if told != nil {
+			told(s)
+		}
+	}
 	stopHint := context.AfterFunc(ctx, func() {
 		line.Println("stopping: writing what has come; once more stops at once")
 	})

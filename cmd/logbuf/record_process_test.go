@@ -23,7 +23,7 @@ import (
 )
 
 // hangVariable names a file in the environment of a test's logbuf: while it
-// exists, writes to the archive hang.
+// exists, writes to the archive hang, or fail if that is what the file says.
 const hangVariable = "LOGBUF_TEST_HANG"
 
 func init() {
@@ -33,10 +33,14 @@ func init() {
 	}
 	disk := vfs.NewFault(nil)
 	disk.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
-		if _, err := os.Stat(file); err == nil && op.Kind == vfs.OpWrite {
-			return vfs.Verdict{Delay: time.Hour}
+		how, err := os.ReadFile(file)
+		switch {
+		case err != nil || op.Kind != vfs.OpWrite:
+			return vfs.Verdict{}
+		case string(how) == "fail":
+			return vfs.Verdict{Err: syscall.EIO}
 		}
-		return vfs.Verdict{}
+		return vfs.Verdict{Delay: time.Hour}
 	})
 	testFS = disk
 }
@@ -79,6 +83,19 @@ func start(t *testing.T, env []string, args ...string) *process {
 
 func startReading(t *testing.T, stdin *os.File, env []string, args ...string) *process {
 	t.Helper()
+	p := prepare(t, env, args...)
+	if stdin != nil {
+		p.Stdin = stdin
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// prepare makes a process that is not started yet.
+func prepare(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -94,14 +111,22 @@ func startReading(t *testing.T, stdin *os.File, env []string, args ...string) *p
 		defer p.out.Add(int64(len(b)))
 		return p.stdout.Write(b)
 	})
-	if stdin != nil {
-		p.Stdin = stdin
-	}
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Process.Kill() })
+	t.Cleanup(func() {
+		if p.Process != nil {
+			p.Process.Kill()
+		}
+	})
 	return p
+}
+
+// shell runs a script of sh that has this test binary, named logbuf, as $0, and
+// args from $1 on.
+func shell(t *testing.T, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	p := prepare(t, nil)
+	cmd := exec.Command("sh", append([]string{"-c", script, p.Path}, args...)...)
+	cmd.Env = p.Env
+	return cmd
 }
 
 func (p *process) waitFor(t *testing.T, text string) {

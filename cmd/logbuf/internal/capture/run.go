@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
+	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
 
@@ -19,6 +23,10 @@ var (
 	errForced   = errors.New("stopped at once")
 	errRecorder = errors.New("the recorder has failed") // the reason is the recorder's
 )
+
+// panicTime is how long a source that panics may hold up the end of the program,
+// for what others have recorded.
+const panicTime = 5 * time.Second
 
 // run is a recording under way.
 type run struct {
@@ -124,6 +132,7 @@ func (r *run) runSources(ctx context.Context, ended chan<- struct{}) {
 	var all sync.WaitGroup
 	for _, s := range r.sources {
 		all.Go(func() {
+			defer r.rec.CloseOnPanic(panicTime)
 			if err := s.Run(ctx); err != nil {
 				r.mu.Lock()
 				r.errs = append(r.errs, err)
@@ -234,7 +243,7 @@ func (r *run) report(ctx context.Context, elapsed time.Duration, closeErr error)
 	}
 	var errs []error
 	if closeErr != nil {
-		errs = append(errs, fmt.Errorf("%s: %w; %s", r.cfg.Dir, closeErr, safe(rep)))
+		errs = append(errs, fmt.Errorf("%s: %w; %s", r.cfg.Dir, closeErr, safe(rep, r.lastFile(&stats.Journal))))
 	}
 	for _, err := range r.errs {
 		// What the recorder told the sources it says itself, once.
@@ -250,10 +259,22 @@ func (r *run) report(ctx context.Context, elapsed time.Duration, closeErr error)
 	return rep, err
 }
 
-// safe says what survives.
-func safe(rep *Report) string {
+// lastFile is the path of the last segment. One in the fail-over directory
+// carries its own.
+func (r *run) lastFile(s *journal.Stats) string {
+	if filepath.Base(s.SegmentFile) != s.SegmentFile {
+		return s.SegmentFile
+	}
+	return filepath.Join(r.cfg.Dir, s.SegmentFile)
+}
+
+// safe says what survives of a recording whose last file is, or was, file.
+func safe(rep *Report, file string) string {
 	if rep.DurableSeq == 0 {
 		return "no record is known to be durable"
+	}
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("records up to sequence %d were durable, wherever that file is now", rep.DurableSeq-1)
 	}
 	return fmt.Sprintf("records up to sequence %d are durable", rep.DurableSeq-1)
 }

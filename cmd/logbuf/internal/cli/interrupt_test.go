@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 )
@@ -23,6 +24,8 @@ func TestFirstAndSecondSignal(t *testing.T) {
 		}
 		expect(0)
 		signals <- os.Interrupt
+		expect(1)
+		signals <- syscall.SIGHUP // the terminal's second, or a late one
 		expect(1)
 		signals <- os.Interrupt
 		expect(2)
