@@ -1,8 +1,9 @@
 // Command eventsourcing is a service whose state is what its journal says:
 // docs/patterns/event-sourcing.md explains it.
 //
-//	go run ./examples/eventsourcing                    a demonstration, a few seconds
-//	go run ./examples/eventsourcing -dir D -listen :7070   the service
+//	eventsourcing                             a demonstration, a second or two
+//	eventsourcing -dir D -listen :7070        the service
+//	eventsourcing -send :7070 LINE...         a client: sends lines and prints the answers
 package main
 
 import (
@@ -29,6 +30,7 @@ func run(args []string) error {
 	fs := flag.NewFlagSet("eventsourcing", flag.ContinueOnError)
 	dir := fs.String("dir", "", "where journal and snapshots are; empty: a demonstration in a temporary directory")
 	listen := fs.String("listen", "127.0.0.1:0", "TCP address for clients")
+	send := fs.String("send", "", "address of a service: send it the arguments, each a line, and print its answers")
 	rate := fs.Int("feed", 1000, "quotes a second of the simulated market, 0 for none")
 	every := fs.Uint64("snapshot-every", 100_000, "records between snapshots, 0 for none")
 	lane := fs.Int("quote-lane", 0, "bytes of ring for quotes, 0 for 64 KiB")
@@ -39,13 +41,35 @@ func run(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if *dir == "" {
+	switch {
+	case *send != "":
+		return sendLines(*send, fs.Args())
+	case fs.NArg() > 0:
+		return fmt.Errorf("%q: no arguments but lines for -send", fs.Args())
+	case *dir == "":
 		return demo(ctx)
 	}
 	return serve(ctx, *listen, *rate, Config{
 		Dir: *dir, SnapshotEvery: *every, QuoteLane: *lane,
 		Journal: journal.Options{SegmentSize: *segment, Retention: journal.Retention{MaxBytes: *keep}},
 	})
+}
+
+// sendLines sends lines to a service, one after another.
+func sendLines(addr string, lines []string) error {
+	c, err := dial(addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for _, line := range lines {
+		answer, err := c.ask(line)
+		if err != nil {
+			return fmt.Errorf("no answer to %q: %w", line, err)
+		}
+		fmt.Println(answer)
+	}
+	return nil
 }
 
 // serve runs the service until ctx ends or it fails.
