@@ -21,6 +21,11 @@ func TestNoAllocations(t *testing.T) {
 	full := open(t, &recorder.ProducerOptions{LaneSize: 4096})
 	full.hang()
 	h := slogbuf.NewHandler(l.w, nil)
+	plain := slog.New(h)
+	nested := valuer(func() slog.Value {
+		plain.LogAttrs(context.Background(), slog.LevelInfo, "inner") // needs an encoder of its own
+		return slog.StringValue("outer")
+	})
 	line := []byte(`{"level":"info","message":"from another logger"}` + "\n")
 	tests := []struct {
 		name string
@@ -39,6 +44,12 @@ func TestNoAllocations(t *testing.T) {
 		if n != 0 {
 			t.Errorf("%s: a line allocates %v times", test.name, n)
 		}
+	}
+	n := testing.AllocsPerRun(2000, func() {
+		plain.LogAttrs(context.Background(), slog.LevelInfo, "outer", slog.Any("nested", nested))
+	})
+	if n != 0 {
+		t.Errorf("two lines, one within the other, allocate %v times", n)
 	}
 	if n := testing.AllocsPerRun(2000, func() { _, _ = l.w.Write(line) }); n != 0 {
 		t.Errorf("Write allocates %v times", n)

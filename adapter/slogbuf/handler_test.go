@@ -235,6 +235,25 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
+// Handlers that are derived from one have nothing of each other.
+func TestSiblings(t *testing.T) {
+	l := open(t, nil)
+	parent := slog.New(slogbuf.NewHandler(l.w, nil)).With("a", 1).With("b", 2).With("c", 3)
+	first, second, group := parent.With("first", true), parent.With("second", true), parent.WithGroup("g").With("d", 4)
+	group2 := parent.WithGroup("h")
+	first.Info("")
+	second.Info("")
+	group.Info("", "e", 5)
+	group2.Info("", "e", 6)
+	parent.Info("")
+	recs, _ := l.records()
+	for i, want := range []string{`,"first":true}`, `,"second":true}`, `,"g":{"d":4,"e":5}}`, `,"h":{"e":6}}`, `}`} {
+		if got := string(recs[i].Payload); !strings.HasSuffix(got, `"msg":"","a":1,"b":2,"c":3`+want+"\n") {
+			t.Errorf("line %d is %s", i, got)
+		}
+	}
+}
+
 // SyncLevel makes lines of that level durable before the call returns.
 func TestSyncLevel(t *testing.T) {
 	l := open(t, nil)
@@ -290,5 +309,8 @@ func TestNewWriterErrors(t *testing.T) {
 	}
 	if _, err := slogbuf.NewWriter(l.rec, "", nil); err == nil {
 		t.Error("a stream without a name")
+	}
+	if _, err := slogbuf.NewWriter(l.rec, stream, nil); err != nil {
+		t.Error("a second writer of the same stream:", err)
 	}
 }

@@ -90,8 +90,8 @@ func TestReplaceAttrDoesNotReturn(t *testing.T) {
 func TestUserCodeLogsAndBlocks(t *testing.T) {
 	l := open(t, nil)
 	log := slog.New(slogbuf.NewHandler(l.w, nil)).With("a", 1)
-	log.Info("outer", "v", valuer(func() slog.Value {
-		log.Info("inner", "v", marshaler(func() string { log.Info("innermost"); return "1" }))
+	log.Warn("outer", "v", valuer(func() slog.Value {
+		log.Error("inner", "v", marshaler(func() string { log.Info("innermost"); return "1" }))
 		return slog.StringValue("done")
 	}))
 
@@ -111,14 +111,17 @@ func TestUserCodeLogsAndBlocks(t *testing.T) {
 	<-done
 	recs, _ := l.records()
 	var got []string
+	n := 0
 	for line := range strings.Lines(text(recs)) {
 		_, rest, _ := strings.Cut(line, `"msg":"`)
 		msg, _, _ := strings.Cut(rest, `"`)
 		if msg != "meanwhile" {
-			got = append(got, msg)
+			level, _ := slogbuf.LevelOf(recs[n])
+			got = append(got, level.String()+" "+msg)
 		}
+		n++
 	}
-	if want := "[innermost inner outer blocked]"; fmt.Sprint(got) != want || len(recs) != 104 {
+	if want := "[INFO innermost ERROR inner WARN outer INFO blocked]"; fmt.Sprint(got) != want || len(recs) != 104 {
 		t.Errorf("%d lines; %v, want %v", len(recs), got, want)
 	}
 }
