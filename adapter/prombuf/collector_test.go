@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write testdata/metrics.txt anew")
 // sample has a number of its own for each metric.
 func sample() recorder.Stats {
 	s := recorder.Stats{
-		UndurableRecords: 101, UndurableBytes: 102, Lag: 1500 * time.Millisecond, LaneMemory: 103, MemoryLimit: 104,
+		UndurableRecords: 101, UndurableBytes: 102, Lag: 1500 * time.Millisecond, LaneMemory: 103, MemoryLimit: 104, UrgentMemory: 105, ClockSteps: 106,
 		Journal: journal.Stats{
 			SyncErrors: 201, Bytes: 202, Blocks: 203, Segments: 204, Trimmed: 205, Compressed: 206, SegmentSize: 207,
 			NextSeq: 208, DurableSeq: 209, KeepErr: journal.ErrHeld, Takeovers: 210, Retained: 211, Reserve: 212,

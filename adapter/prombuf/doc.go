@@ -55,6 +55,8 @@
 //	logbuf_reserve_bytes               disk space held for a full disk
 //	logbuf_lane_memory_bytes           memory of all rings, as it counts against
 //	logbuf_lane_memory_limit_bytes     the limit
+//	logbuf_urgent_memory_bytes         memory of the rings of urgent streams, included above
+//	logbuf_clock_steps_total           steps of the wall clock, noted in the archive
 //	logbuf_disk_full                   1 while the last attempt to write found the disk full
 //	logbuf_full_writes_total           writes that did
 //	logbuf_disk_free_bytes             space left, as of the last look, a few seconds ago

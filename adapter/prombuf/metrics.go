@@ -68,6 +68,8 @@ var ofArchive = []metric[stats]{
 	gauge("undurable_seconds", "Age of the oldest write that is not yet durable.", func(s *stats) float64 { return s.Lag.Seconds() }),
 	gauge("lane_memory_bytes", "Memory of all rings.", func(s *stats) float64 { return float64(s.LaneMemory) }),
 	gauge("lane_memory_limit_bytes", "Most memory that all rings may take.", func(s *stats) float64 { return float64(s.MemoryLimit) }),
+	gauge("urgent_memory_bytes", "Memory of the rings of urgent streams.", func(s *stats) float64 { return float64(s.UrgentMemory) }),
+	counter("clock_steps_total", "Steps of the wall clock.", func(s *stats) uint64 { return s.ClockSteps }),
 	gauge("failed", "1 when an error has stopped the recorder.", func(s *stats) float64 { return truth(s.Err != nil) }),
 
 	counter("sync_errors_total", "Syncs that failed.", func(s *stats) uint64 { return s.Journal.SyncErrors }),

@@ -16,15 +16,14 @@ type collector struct {
 }
 
 var (
-	sourceUp = prometheus.NewDesc("logbuf_source_up", "1 while the stream's source is connected.", []string{"stream"}, nil)
-	hasEnded = prometheus.NewDesc("logbuf_source_ended", "1 when the stream's source has ended for good.", []string{"stream"}, nil)
+	sourceUp = prometheus.NewDesc("logbuf_source_up", "1 while the stream's source is connected, or listens.", []string{"stream"}, nil)
 	connects = prometheus.NewDesc("logbuf_source_connections_total", "Connections made to the stream's source.", []string{"stream"}, nil)
 	keepsUp  = prometheus.NewDesc("logbuf_keeping_up", "1 when /healthz says that the recording is keeping up.", nil, nil)
 )
 
 // Describe is prometheus.Collector's.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sourceUp, hasEnded, connects, keepsUp} {
+	for _, d := range []*prometheus.Desc{sourceUp, connects, keepsUp} {
 		out <- d
 	}
 }
@@ -35,7 +34,6 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, src := range s.Sources {
 		name := strings.ToValidUTF8(src.Name, "\uFFFD")
 		out <- prometheus.MustNewConstMetric(sourceUp, prometheus.GaugeValue, truth(src.State == source.Live), name)
-		out <- prometheus.MustNewConstMetric(hasEnded, prometheus.GaugeValue, truth(src.State == source.Ended), name)
 		out <- prometheus.MustNewConstMetric(connects, prometheus.CounterValue, float64(src.Connections), name)
 	}
 	out <- prometheus.MustNewConstMetric(keepsUp, prometheus.GaugeValue, truth(c.check.Look(time.Now(), s) == nil))
