@@ -18,7 +18,26 @@ the same for each stream. With --from-time and the other bounds, only for that p
 
 The records are read and checked on the way, so that the verdict covers what was
 counted. 'logbuf verify' also checks what no record needs, and lists all damage. With
---fast only headers and footers are read, whatever the size of the archive.`
+--fast only headers and footers are read, whatever the size of the archive.
+
+--sizing says instead, of each stream, how much came at once, and how large a ring
+(record --ring) would have held it while the disk stalled for --stall:
+
+  1ms … 10s   the most that came within any such time. Bytes are those of frames in
+              the ring: payload + 16, rounded up to 8. Times are those of the records.
+  BURST       the most that came within --stall, plus what was lost to overload then.
+              A ring larger by what it lost would have held it, so it counts whole;
+              in the columns it counts evenly spread.
+  RING        twice the burst, four of the largest frames at least, rounded up to a
+              power of two. The half is for what lay in the ring when the stall began,
+              and comes while the backlog is written.
+  MARGIN      so many times the burst fits into the ring.
+
+--stall is how long the disk may take for one write or sync: 'logbuf bench-disk'
+measures it, and 'logbuf record' reports its longest wait until durable. If several
+producers of a program write to one stream, each has a ring of its own, and the advice
+is for one that offers all. Behind a clock that was set back by more than a second,
+time goes on from where it was; each time is reported.`
 
 const statExample = `  logbuf stat day1
 
@@ -28,6 +47,9 @@ const statExample = `  logbuf stat day1
   # a large archive, at once
   logbuf stat day1 --fast
 
+  # how large the rings should be for a disk that may stall for 3 seconds
+  logbuf stat day1 --sizing --stall 3s
+
   # streams that lost something
   logbuf stat day1 --json | jq '.streams[] | select(.lost_records > 0)'`
 
@@ -35,6 +57,7 @@ func newStatCmd() *cobra.Command {
 	var (
 		sel               selection
 		asJSON, utc, fast bool
+		size              sizingFlags
 	)
 	cmd := &cobra.Command{
 		Use:               "stat DIR",
@@ -46,6 +69,12 @@ func newStatCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := sel.check(cmd.Flags()); err != nil {
 				return err
+			}
+			if err := size.check(cmd.Flags(), fast); err != nil {
+				return err
+			}
+			if size.wanted {
+				return runSizing(cmd, args[0], &sel, time.Duration(size.stall), asJSON, utc)
 			}
 			if !fast {
 				return runStat(cmd, args[0], &sel, asJSON, utc)
@@ -64,6 +93,7 @@ func newStatCmd() *cobra.Command {
 	sel.addLast(cmd.Flags())
 	complete(cmd, "stream", completeStream)
 	cmd.Flags().BoolVar(&fast, "fast", false, "from headers and footers only: nothing by stream, and nothing is verified")
+	size.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&utc, "utc", false, "times in UTC (json always is), not in local time")
 	return cmd
