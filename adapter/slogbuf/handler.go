@@ -46,6 +46,9 @@ type step struct {
 
 // NewHandler makes a handler that writes to w.
 func NewHandler(w *Writer, opts *Options) *Handler {
+	if w == nil {
+		panic("slogbuf: NewHandler: the writer is nil")
+	}
 	return &Handler{out: newOutput(w, opts)}
 }
 
