@@ -15,6 +15,7 @@ import (
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/capture"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
+	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
 
@@ -125,10 +126,10 @@ func TestRecordTooLarge(t *testing.T) {
 	defer srv.Close()
 	dir := t.TempDir()
 	code, out, stderr := runRecord("x=ws"+strings.TrimPrefix(srv.URL, "http"), "--dir", dir, "--max-frame", "4KiB", "--json", "--outbound")
-	if code != 0 || !strings.Contains(out, `"lost": 1`) || !strings.Contains(out, `"lost_bytes": 5000`) || !strings.Contains(out, `"records": 4`) {
+	if code != 0 || !strings.Contains(out, `"lost": 1`) || !strings.Contains(out, `"lost_bytes": 5000`) || !strings.Contains(out, `"records": 4`) || !strings.Contains(out, `"too large": 1`) {
 		t.Errorf("exit code %d:\n%s%s", code, out, stderr)
 	}
-	if !strings.Contains(stderr, "lost: 1 record (4.9 KiB)") {
+	if !strings.Contains(stderr, "lost: 1 record (4.9 KiB; too large 1)") {
 		t.Errorf("stderr:\n%s", stderr)
 	}
 }
@@ -162,11 +163,12 @@ func TestRecordView(t *testing.T) {
 	v.show(snapshot(1100*time.Millisecond, 1100, 1024*1025, 7))
 	s := snapshot(2100*time.Millisecond, 1100, 1024*1025, 7)
 	s.Draining = true
+	s.Stats.Streams[0].StalledFor = 4 * time.Second
 	v.show(s)
 	want := `recording 2 sources into day1; Ctrl-C ends it
 100ms  1k/s  10 KiB/s  dropped 0  ring high 25%  lag 3ms  100 records  1.0 KiB  1 of 2 not connected
 1.1s  1k/s  1.0 MiB/s  dropped 7  ring high 25%  lag 3ms  1,100 records  1.0 MiB  1 of 2 not connected
-2.1s  0/s  0 B/s  dropped 7  ring high 25%  lag 3ms  1,100 records  1.0 MiB  1 of 2 not connected  draining
+2.1s  0/s  0 B/s  dropped 7  ring high 25%  lag 3ms  1,100 records  1.0 MiB  1 of 2 not connected  a claim stalls for 4s  draining
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
@@ -182,7 +184,8 @@ func TestRecordView(t *testing.T) {
 func TestPrintRecordReport(t *testing.T) {
 	r := &capture.Report{
 		Dir: "day1", Elapsed: 2 * time.Second, Records: 2000, Bytes: 1 << 20, Lost: 3, LostBytes: 30, Gaps: 1, FileBytes: 2 << 20, Segments: 1,
-		MaxLag: 12 * time.Millisecond, NotWritten: 5,
+		MaxLag: 12 * time.Millisecond, NotWritten: 5, Abandoned: 4,
+		LostBy: capture.Losses{journal.LossWrite: 1, journal.LossOverload: 2},
 		Streams: []capture.Stream{
 			{Name: "a", Records: 1500, Bytes: 1 << 19, Ring: 1000, HighWater: 500, Connections: 2, Gaps: 1},
 			{Name: "long name", Records: 500, Bytes: 1 << 19, Lost: 3, Ring: 1000, HighWater: 1000, Connections: 1},
@@ -194,7 +197,8 @@ func TestPrintRecordReport(t *testing.T) {
 STREAM     RECORDS  BYTES    LOST  GAPS  RING HIGH  CONNECTIONS
 a          1,500    512 KiB  0     1     50%        2
 long name  500      512 KiB  3     0     100%       1
-lost: 3 records (30 B) and 1 gap of unknown size; the archive says which, as far as it could be written
+lost: 3 records (30 B; overload 2, write error 1) and 1 gap of unknown size; the archive says which, as far as it could be written
+claims that were open for too long, and passed: 4
 wrote 2.0 MiB in 1 segment; longest wait until durable 12ms
 NOT WRITTEN: 5 records that had come
 `

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -90,6 +92,13 @@ func (v *recordView) text(s *capture.Snapshot) string {
 	if away > 0 {
 		fmt.Fprintf(&b, "  %d of %d not connected", away, len(s.Sources))
 	}
+	stalled := time.Duration(0)
+	for _, st := range s.Stats.Streams {
+		stalled = max(stalled, st.StalledFor)
+	}
+	if stalled > 0 {
+		fmt.Fprintf(&b, "  a claim stalls for %s", cli.Elapsed(stalled))
+	}
 	if s.Draining {
 		b.WriteString("  draining")
 	}
@@ -112,12 +121,27 @@ func printRecordReport(w io.Writer, r *capture.Report) {
 		if r.NotWritten > 0 {
 			which = "; the archive says which, as far as it could be written"
 		}
-		fmt.Fprintf(w, "lost: %s (%s) and %s of unknown size%s\n", cli.Plural(r.Lost, "record"), cli.Bytes(r.LostBytes), cli.Plural(r.Gaps, "gap"), which)
+		fmt.Fprintf(w, "lost: %s (%s%s) and %s of unknown size%s\n", cli.Plural(r.Lost, "record"), cli.Bytes(r.LostBytes), byReason(r.LostBy), cli.Plural(r.Gaps, "gap"), which)
+	}
+	if r.Abandoned > 0 {
+		fmt.Fprintf(w, "claims that were open for too long, and passed: %s\n", cli.Count(r.Abandoned))
 	}
 	fmt.Fprintf(w, "wrote %s in %s; longest wait until durable %s\n", cli.Bytes(r.FileBytes), cli.Plural(r.Segments, "segment"), cli.Elapsed(r.MaxLag))
 	if r.NotWritten > 0 {
 		fmt.Fprintf(w, "NOT WRITTEN: %s that had come\n", cli.Plural(r.NotWritten, "record"))
 	}
+}
+
+// byReason is "; overload 1,230, too large 4".
+func byReason(lost capture.Losses) string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(lost)) {
+		parts = append(parts, fmt.Sprintf("%s %s", reason, cli.Count(lost[reason])))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(parts, ", ")
 }
 
 func percent(n, of int) float64 {

@@ -19,15 +19,27 @@ type Snapshot struct {
 // Stream is what a run did for one source, or one FIX session.
 type Stream struct {
 	Name        string `json:"name"`
-	Records     uint64 `json:"records"`     // in the archive
-	Bytes       uint64 `json:"bytes"`       // their payload
-	Lost        uint64 `json:"lost"`        // records the archive does not have, as far as known
-	LostBytes   uint64 `json:"lost_bytes"`  // their payload, as far as known
-	Gaps        uint64 `json:"gaps"`        // losses of an unknown number of records
-	Connections uint64 `json:"connections"` // made
+	Records     uint64 `json:"records"`    // in the archive
+	Bytes       uint64 `json:"bytes"`      // their payload
+	Lost        uint64 `json:"lost"`       // records the archive does not have, as far as known
+	LostBytes   uint64 `json:"lost_bytes"` // their payload, as far as known
+	Gaps        uint64 `json:"gaps"`       // losses of an unknown number of records
+	LostBy      Losses `json:"lost_by,omitempty"`
+	Abandoned   uint64 `json:"abandoned_claims,omitempty"` // claims that the archiver went past
+	Connections uint64 `json:"connections"`                // made
 	Ring        int    `json:"ring_bytes"`
 	HighWater   int    `json:"ring_high_water_bytes"`
 	Error       string `json:"error,omitempty"` // that ended it, or its last connection
+}
+
+// Losses are the records lost for each reason that has occurred.
+type Losses map[journal.LossReason]uint64
+
+func (l *Losses) add(reason journal.LossReason, records uint64) {
+	if *l == nil {
+		*l = make(Losses)
+	}
+	(*l)[reason] += records
 }
 
 // Report is the outcome of a run.
@@ -40,6 +52,8 @@ type Report struct {
 	Lost        uint64        `json:"lost"`
 	LostBytes   uint64        `json:"lost_bytes"`
 	Gaps        uint64        `json:"gaps"`
+	LostBy      Losses        `json:"lost_by,omitempty"`
+	Abandoned   uint64        `json:"abandoned_claims,omitempty"`
 	NextSeq     uint64        `json:"next_seq"`
 	DurableSeq  uint64        `json:"durable_seq"`
 	NotWritten  uint64        `json:"not_written"` // committed records that did not reach the archive
@@ -95,7 +109,12 @@ func newReport(cfg *Config, stats recorder.Stats, sources []source.Status, recov
 
 func (s *Stream) count(st *recorder.StreamStats) {
 	s.Records, s.Bytes, s.Lost, s.LostBytes, s.Gaps = st.Records, st.Bytes, st.Lost, st.LostBytes, st.Gaps
-	s.HighWater = st.LaneHighWater
+	s.HighWater, s.Abandoned = st.LaneHighWater, st.Abandoned
+	for _, l := range st.ByReason {
+		if l.Records > 0 {
+			s.LostBy.add(l.Reason, l.Records)
+		}
+	}
 }
 
 func (r *Report) add(s Stream) {
@@ -104,6 +123,10 @@ func (r *Report) add(s Stream) {
 	r.Lost += s.Lost
 	r.LostBytes += s.LostBytes
 	r.Gaps += s.Gaps
+	r.Abandoned += s.Abandoned
+	for reason, n := range s.LostBy {
+		r.LostBy.add(reason, n)
+	}
 	r.Streams = append(r.Streams, s)
 }
 
