@@ -33,9 +33,10 @@ type inflater struct {
 	out     []byte
 }
 
-// inflate decodes the message in z, whose capacity behind its length it uses. A
-// result of more than limit bytes is an error. The result is valid until the
-// next call. After an error the window is empty.
+// inflate decodes the message in z, and overwrites len(flushTail) bytes behind
+// it if z has the capacity, which saves an allocation. A result of more than
+// limit bytes is an error. The result is valid until the next call. After an
+// error the window is empty.
 func (f *inflater) inflate(z []byte, limit int) ([]byte, error) {
 	f.src.Reset(append(z, flushTail...))
 	if f.decoder == nil {

@@ -2,6 +2,7 @@ package wsbuf
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/gobwas/ws"
 	"github.com/nexus-logbuf/logbuf/journal"
@@ -39,7 +40,7 @@ func (u *unpacker) frame(op ws.OpCode, final bool, payload []byte) error {
 	if u.raw {
 		return u.record(flagsOf(op, final)|journal.FlagCompressed, payload)
 	}
-	u.z, u.held = append(u.z, payload...), true
+	u.z, u.held = slices.Grow(append(u.z, payload...), len(flushTail)), true
 	if !final {
 		return nil
 	}
