@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"sync"
 	"sync/atomic"
 
 	"github.com/nexus-logbuf/logbuf/recorder"
@@ -44,6 +45,7 @@ type Tap struct {
 	net.Conn // what is tapped; bytes that pass it by are not seen
 
 	in, out side
+	writing sync.Mutex                 // one Write at a time, as in the recording
 	answer  atomic.Pointer[negotiated] // of the handshake; nil: not known yet
 	ctx     context.Context            // until Close, for waits for room
 	cancel  context.CancelFunc
@@ -89,6 +91,8 @@ func (t *Tap) Read(b []byte) (int, error) {
 // answer. A Write that fails ends the recording of its direction with a gap: of
 // its last frames nobody knows whether they were sent.
 func (t *Tap) Write(b []byte) (int, error) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	t.out.pass(b)
 	n, err := t.Conn.Write(b)
 	if n < len(b) {
