@@ -25,6 +25,7 @@ type archiver struct {
 	journal archive
 	staged  []byte // copies of batches, where one is needed
 	losses  []loss // taken from a lane, being written
+	owed    bool   // a full disk has refused losses, which are booked once more
 	// The journal's limit for a block: what is appended in one call is written
 	// whole or not at all, and so can be tried again.
 	maxBlock int
@@ -298,15 +299,20 @@ func (a *archiver) writeLosses(st *stream) {
 		a.staged = e.frame(a.staged, st.id, st.ordinal)
 		st.ordinal += e.records
 	}
-	if len(a.losses) > 0 {
-		a.write(a.staged, len(a.losses))
+	if len(a.losses) == 0 {
+		return
+	}
+	if rest := a.write(a.staged, len(a.losses)); len(rest) > 0 && a.rec.failure.Load() == nil {
+		a.rebook(st, rest)
 	}
 }
 
-// writeLate writes the losses of lanes that are gone.
+// writeLate writes the losses of lanes that are gone, and those that a full disk
+// has refused.
 func (a *archiver) writeLate() {
 	r := a.rec
 	r.late.Store(false)
+	a.owed = false
 	r.mu.Lock()
 	streams := slices.Clone(r.streams)
 	r.mu.Unlock()
@@ -318,7 +324,7 @@ func (a *archiver) writeLate() {
 
 // writeRecords hands frames to the journal: records of the lane, with losses
 // among them. If that fails, the records that the journal did not take are
-// lost; they are booked where the journal may still take a loss record.
+// lost; they are booked in case the journal still takes a loss record.
 func (a *archiver) writeRecords(l *lane, frames []byte, records, losses int) (ok bool) {
 	before := a.journal.NextSeq()
 	rest := a.write(frames, records+losses)
@@ -333,7 +339,7 @@ func (a *archiver) writeRecords(l *lane, frames []byte, records, losses int) (ok
 	}
 	l.giveUp(journal.LossWrite, records-taken, bytes)
 	if a.rec.failure.Load() == nil {
-		a.rebook(l, rest)
+		a.rebook(l.stream, rest)
 	}
 	return false
 }

@@ -27,7 +27,7 @@ func (a *archiver) finish() {
 	if r.late.Load() && r.failure.Load() == nil {
 		a.writeLate()
 	}
-	r.closeErr = r.result(r.journal.Close())
+	r.closeErr = r.result(r.journal.Close(), a.owed)
 	close(r.done)
 }
 
@@ -94,18 +94,18 @@ func (a *archiver) giveUpSpans(l *lane, spans []queue.Span) {
 	l.out.ReleaseTo(spans[len(spans)-1].End())
 }
 
-// result is what Close returns.
-func (r *Recorder) result(sealErr error) error {
+// result is what Close returns. owed says that losses are not in the archive.
+func (r *Recorder) result(sealErr error, owed bool) error {
 	err := sealErr
 	if f := r.failure.Load(); f != nil {
 		err = *f
 	}
-	lost := r.notWritten()
+	lost, cause := r.notWritten(), r.abort.Load()
+	if err == nil && cause != nil && (len(lost) > 0 || owed) {
+		err = *cause
+	}
 	if len(lost) == 0 {
 		return err
-	}
-	if cause := r.abort.Load(); err == nil && cause != nil {
-		err = *cause
 	}
 	return &NotWrittenError{Streams: lost, Err: err}
 }

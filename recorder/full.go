@@ -63,11 +63,12 @@ func diskFull(err error) bool {
 	return errors.As(err, &w) && w.Full && !errors.Is(err, syscall.EFBIG)
 }
 
-// rebook books what the journal has not taken of a lane's frames: the records
-// as one loss, and the losses that stand among them once more, each for its
-// reason. The stream's ordinal goes back to what the archive has.
-func (a *archiver) rebook(l *lane, rest []byte) {
-	ended := func() uint64 { return l.ended }
+// rebook books what the journal has not taken of a stream's frames while the
+// recorder is being closed: the records as one loss, and the losses that stand
+// among them once more, each for its reason. The stream's ordinal goes back to
+// what the archive has, so that a loss record that it takes yet stands right.
+func (a *archiver) rebook(st *stream, rest []byte) {
+	a.owed = true
 	e := loss{reason: journal.LossWrite, from: math.MaxInt64, to: math.MinInt64}
 	for len(rest) > 0 {
 		f := rest[:frameStride(rest)]
@@ -83,11 +84,11 @@ func (a *archiver) rebook(l *lane, rest []byte) {
 			if err != nil {
 				panic(fmt.Sprintf("recorder: a frame of its own: %v", err))
 			}
-			l.losses.add(ended, loss{records: n.Records, bytes: n.Bytes, from: n.From, to: n.To, reason: n.Reason})
+			a.rec.loseLate(st, loss{records: n.Records, bytes: n.Bytes, from: n.From, to: n.To, reason: n.Reason})
 		}
 	}
-	l.stream.ordinal = a.journal.StreamOrdinal(l.stream.id)
+	st.ordinal = a.journal.StreamOrdinal(st.id)
 	if e.records > 0 {
-		l.losses.add(ended, e)
+		a.rec.loseLate(st, e)
 	}
 }

@@ -141,6 +141,41 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	}
 }
 
+// Losses that a full disk has no room for at Close are not forgotten in silence;
+// those that it takes in the end stand where they belong.
+func TestCloseOwesLosses(t *testing.T) {
+	for _, refused := range []int64{1, 2, 1 << 40} {
+		t.Run(fmt.Sprint(refused), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFullDisk()
+				full := f.before
+				f.before = func(n int, frames []byte) (int, error) {
+					if f.tries.Load() >= refused {
+						f.full.Store(false)
+					}
+					return full(n, frames)
+				}
+				r := startFake(t, &f.fakeArchive, nil)
+				opts := &ProducerOptions{Shared: true}
+				p, q := mustProducer(t, r, "a", opts), mustProducer(t, r, "a", opts)
+				mustWrite(t, p, "0")
+				synctest.Wait()
+				f.full.Store(true)
+				p.Lose(3, 30, journal.LossSource)
+				q.Lose(5, 50, journal.LossTooLarge)
+				err := r.Close(t.Context())
+				got := replay(t, f.all(), 1)
+				if told, all := err != nil, got.lost == 8; told == all || all != (refused < 3) {
+					t.Errorf("Close: %v; the archive says that %d of 8 records are lost", err, got.lost)
+				}
+				if err != nil && !errors.Is(err, syscall.ENOSPC) {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // A batch larger than a block is written block by block: what the journal took before the disk was full is not written twice.
 func TestFullDiskInTheMiddleOfABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

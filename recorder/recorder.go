@@ -349,7 +349,8 @@ const closeGrace = time.Second
 // it has; Close takes up to one second more for that. If even that is not
 // enough, because a write hangs, Close returns while the archiver goes on.
 //
-// The error is nil when all that was committed is in the archive and durable.
+// The error is nil when all that was committed is in the archive and durable,
+// and the losses are recorded, but for those that come while Close is at work.
 // It is a *NotWrittenError when it is not, and wraps what stopped the archiver
 // if something did. Close may be called again, to wait again or to get the
 // same result.
