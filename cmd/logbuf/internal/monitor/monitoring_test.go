@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/journal"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -304,6 +305,23 @@ func TestPromtool(t *testing.T) {
 	tool := promtool(t)
 	run(t, tool, "check", "rules", filepath.Join(monitoring, "logbuf-alerts.yaml"))
 	run(t, tool, "test", "rules", filepath.Join(monitoring, "logbuf-alerts_test.yaml"))
+}
+
+// What is scraped is what Prometheus reads, with names as it wants them, and
+// whatever a stream is called.
+func TestPromtoolReads(t *testing.T) {
+	tool := promtool(t)
+	s := well()
+	s.Stats.Streams[0].Name, s.Sources[0].Name = "a \"name\"\nof \\ two lines {} é", "a \"name\"\nof \\ two lines {} é"
+	lose(s, 0, journal.LossOverload, 3)
+	s.Stats.Journal.DiskAt = time.Now()
+	url, _ := serve(t, normal, s)
+	_, text, _ := get(t, url+"/metrics")
+	cmd := exec.Command(tool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("promtool check metrics: %v\n%s\nof\n%s", err, out, text)
+	}
 }
 
 // Each expression of the dashboard is PromQL: as a recording rule, Prometheus
