@@ -113,3 +113,17 @@ func benchWrite(b *testing.B, p *Producer, size int) {
 		b.ReportMetric(float64(s.Lost)/float64(b.N), "lost/op")
 	}
 }
+
+// One snapshot of a recorder with 500 streams: what a scrape or a status line
+// costs, and for how long it may hold up a producer that is being made.
+func BenchmarkStats(b *testing.B) {
+	r := startDiscard(b, new(discard), &Options{LaneSize: 4 << 10})
+	defer mustClose(b, r)
+	for i := range 500 {
+		mustProducer(b, r, fmt.Sprintf("stream %d", i), nil)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = r.Stats()
+	}
+}

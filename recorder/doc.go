@@ -210,6 +210,17 @@
 // RegisterExitHandler) get one that calls Recorder.Close or
 // Recorder.WaitDurable with a deadline.
 //
+// # Watching
+//
+// Recorder.Stats is a snapshot of all counters: by stream what was recorded,
+// lost and why, how full its lane is and was, claims that stall; the archiver's
+// batches; and the archive's writes, syncs and disk. It reads counters and takes
+// no lock that is held during I/O, so it may be called as often as somebody
+// looks, while a disk stands still, too. As JSON it makes an expvar, see the
+// example of Stats; package adapter/prombuf shows it to Prometheus. Histograms
+// are written by the archiver and the journal's own goroutines; a producer pays
+// for none of it.
+//
 // # Sleeping
 //
 // An archiver that finds nothing yields a few times and then parks. A commit
