@@ -87,10 +87,13 @@ func compareUint(x, y uint64) int {
 	return 0
 }
 
+// indexName is a directory for what readers derive from segments to find things in them. The journal leaves it alone, and does not copy it.
+const indexName = "index"
+
 // ownName reports whether a file that is no segment belongs to an archive all the same.
 func ownName(name string) bool {
 	switch name {
-	case headName, lockName, nextName, takeoverName, reserveName, failoverName, failoverName + tmpExt, cursorsName, trimName, trimName + tmpExt, headName + tmpExt, compactName, backupName:
+	case headName, lockName, nextName, takeoverName, reserveName, failoverName, failoverName + tmpExt, cursorsName, trimName, trimName + tmpExt, headName + tmpExt, compactName, backupName, indexName:
 		return true
 	}
 	if stem := name[:max(0, len(name)-len(tornExt))]; stem+tornExt == name {

@@ -246,7 +246,7 @@ func checkParse(t *testing.T, b []byte) {
 	}
 	if err == nil {
 		id := h.Identity()
-		if !id.is(&h) || id.CompID(h.Side()) != string(h.Sender) {
+		if !id.Is(&h) || id.CompID(h.Side()) != string(h.Sender) {
 			t.Fatalf("%q: %+v is not its own identity %+v", b, h, id)
 		}
 		_ = id.String()

@@ -33,8 +33,8 @@ func (h *Header) Side() int {
 	return 0
 }
 
-// is tells whether the header is one of the session, without allocating.
-func (id *Identity) is(h *Header) bool {
+// Is tells whether the message belongs to the session. It allocates nothing.
+func (id *Identity) Is(h *Header) bool {
 	low, high := h.Sender, h.Target
 	if h.Side() == 1 {
 		low, high = high, low

@@ -112,7 +112,7 @@ func (t *Tap) take(h *half, part Part, outbound bool, b []byte, now int64) error
 		}
 		return s.record(part, outbound, b, nil, now)
 	}
-	if s == nil || s.dead.Load() || !s.id.is(header) {
+	if s == nil || s.dead.Load() || !s.id.Is(header) {
 		var err error
 		if s, err = t.enter(header); err != nil {
 			t.r.lose(len(b))

@@ -56,7 +56,7 @@ func newRootCmd() *cobra.Command {
 		&cobra.Group{ID: groupKeep, Title: "Looking after an archive:"},
 	)
 	addGroup(root, groupWrite, newDemoCmd(), newRecordCmd(), newFeedCmd(), newBenchDiskCmd())
-	addGroup(root, groupRead, newCatCmd(), newTailCmd(), newStatCmd(), newVerifyCmd(), newReplayCmd(), newExportCmd(), newGrepCmd(), newDiffCmd())
+	addGroup(root, groupRead, newCatCmd(), newTailCmd(), newStatCmd(), newVerifyCmd(), newReplayCmd(), newExportCmd(), newGrepCmd(), newDiffCmd(), newFixCmd())
 	addGroup(root, groupKeep, newRepairCmd(), newSalvageCmd(), newTrimCmd(), newCompactCmd(), newBackupCmd(), newCursorCmd())
 	root.AddCommand(newVersionCmd(), newExitCodesTopic(), newFormatsTopic(), newConfigTopic())
 	return root

@@ -9,6 +9,12 @@ func (f Frame) String() string {
 		return "line"
 	case Raw:
 		return "raw"
+	case FIX:
+		return "fix"
+	case Len32:
+		return "len32"
+	case Len32LE:
+		return "len32le"
 	}
 	return fmt.Sprintf("Frame(%d)", uint8(f))
 }

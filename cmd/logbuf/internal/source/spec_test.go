@@ -97,3 +97,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestFrameNames(t *testing.T) {
+	for f := Line; f <= Len32LE; f++ {
+		if got, err := ParseFrame(f.String()); got != f || err != nil {
+			t.Errorf("%d is %q, and that is %d, %v", f, f.String(), got, err)
+		}
+	}
+}

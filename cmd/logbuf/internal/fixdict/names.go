@@ -1,0 +1,177 @@
+package fixdict
+
+// tagNames has the names of FIX 4.4 where they changed.
+const tagNames = `
+1 Account AdvId AdvRefID AdvSide AdvTransType AvgPx BeginSeqNo BeginString BodyLength CheckSum
+11 ClOrdID Commission CommType CumQty Currency EndSeqNo ExecID ExecInst ExecRefID ExecTransType
+21 HandlInst SecurityIDSource IOIID IOIOthSvc IOIQltyInd IOIRefID IOIQty IOITransType LastCapacity LastMkt
+31 LastPx LastQty NoLinesOfText MsgSeqNum MsgType NewSeqNo OrderID OrderQty OrdStatus OrdType
+41 OrigClOrdID OrigTime PossDupFlag Price RefSeqNum RelatdSym Rule80A SecurityID SenderCompID SenderSubID
+51 SendingDate SendingTime Quantity Side Symbol TargetCompID TargetSubID Text TimeInForce TransactTime
+61 Urgency ValidUntilTime SettlType SettlDate SymbolSfx ListID ListSeqNo TotNoOrders ListExecInst AllocID
+71 AllocTransType RefAllocID NoOrders AvgPxPrecision TradeDate ExecBroker PositionEffect NoAllocs AllocAccount AllocQty
+81 ProcessCode NoRpts RptSeq CxlQty NoDlvyInst DlvyInst AllocStatus AllocRejCode Signature SecureDataLen
+91 SecureData BrokerOfCredit SignatureLength EmailType RawDataLength RawData PossResend EncryptMethod StopPx ExDestination
+102 CxlRejReason OrdRejReason IOIQualifier WaveNo Issuer SecurityDesc HeartBtInt ClientID MinQty
+111 MaxFloor TestReqID ReportToExch LocateReqd OnBehalfOfCompID OnBehalfOfSubID QuoteID NetMoney SettlCurrAmt SettlCurrency
+121 ForexReq OrigSendingTime GapFillFlag NoExecs CxlType ExpireTime DKReason DeliverToCompID DeliverToSubID IOINaturalFlag
+131 QuoteReqID BidPx OfferPx BidSize OfferSize NoMiscFees MiscFeeAmt MiscFeeCurr MiscFeeType PrevClosePx
+141 ResetSeqNumFlag SenderLocationID TargetLocationID OnBehalfOfLocationID DeliverToLocationID NoRelatedSym Subject Headline URLLink ExecType
+151 LeavesQty CashOrderQty AllocAvgPx AllocNetMoney SettlCurrFxRate SettlCurrFxRateCalc NumDaysInterest AccruedInterestRate AccruedInterestAmt SettlInstMode
+161 AllocText SettlInstID SettlInstTransType EmailThreadID SettlInstSource SettlLocation SecurityType EffectiveTime StandInstDbType StandInstDbName
+171 StandInstDbID SettlDeliveryType SettlDepositoryCode SettlBrkrCode SettlInstCode SecuritySettlAgentName SecuritySettlAgentCode SecuritySettlAgentAcctNum SecuritySettlAgentAcctName SecuritySettlAgentContactName
+181 SecuritySettlAgentContactPhone CashSettlAgentName CashSettlAgentCode CashSettlAgentAcctNum CashSettlAgentAcctName CashSettlAgentContactName CashSettlAgentContactPhone BidSpotRate BidForwardPoints OfferSpotRate
+191 OfferForwardPoints OrderQty2 SettlDate2 LastSpotRate LastForwardPoints AllocLinkID AllocLinkType SecondaryOrderID NoIOIQualifiers MaturityMonthYear
+201 PutOrCall StrikePrice CoveredOrUncovered CustomerOrFirm MaturityDay OptAttribute SecurityExchange NotifyBrokerOfCredit AllocHandlInst MaxShow
+211 PegOffsetValue XmlDataLen XmlData SettlInstRefID NoRoutingIDs RoutingType RoutingID Spread - BenchmarkCurveCurrency
+221 BenchmarkCurveName BenchmarkCurvePoint CouponRate CouponPaymentDate IssueDate RepurchaseTerm RepurchaseRate Factor TradeOriginationDate ExDate
+231 ContractMultiplier NoStipulations StipulationType StipulationValue YieldType Yield TotalTakedown Concession RepoCollateralSecurityType RedemptionDate
+241 UnderlyingCouponPaymentDate UnderlyingIssueDate UnderlyingRepoCollateralSecurityType UnderlyingRepurchaseTerm UnderlyingRepurchaseRate UnderlyingFactor UnderlyingRedemptionDate LegCouponPaymentDate LegIssueDate LegRepoCollateralSecurityType
+251 LegRepurchaseTerm LegRepurchaseRate LegFactor LegRedemptionDate CreditRating UnderlyingCreditRating LegCreditRating TradedFlatSwitch BasisFeatureDate BasisFeaturePrice
+262 MDReqID SubscriptionRequestType MarketDepth MDUpdateType AggregatedBook NoMDEntryTypes NoMDEntries MDEntryType MDEntryPx
+271 MDEntrySize MDEntryDate MDEntryTime TickDirection MDMkt QuoteCondition TradeCondition MDEntryID MDUpdateAction MDEntryRefID
+281 MDReqRejReason MDEntryOriginator LocationID DeskID DeleteReason OpenCloseSettlFlag SellerDays MDEntryBuyer MDEntrySeller MDEntryPositionNo
+291 FinancialStatus CorporateAction DefBidSize DefOfferSize NoQuoteEntries NoQuoteSets QuoteStatus QuoteCancelType QuoteEntryID QuoteRejectReason
+301 QuoteResponseLevel QuoteSetID QuoteRequestType TotNoQuoteEntries UnderlyingSecurityIDSource UnderlyingIssuer UnderlyingSecurityDesc UnderlyingSecurityExchange UnderlyingSecurityID UnderlyingSecurityType
+311 UnderlyingSymbol UnderlyingSymbolSfx UnderlyingMaturityMonthYear UnderlyingMaturityDay UnderlyingPutOrCall UnderlyingStrikePrice UnderlyingOptAttribute UnderlyingCurrency RatioQty SecurityReqID
+321 SecurityRequestType SecurityResponseID SecurityResponseType SecurityStatusReqID UnsolicitedIndicator SecurityTradingStatus HaltReasonChar InViewOfCommon DueToRelated BuyVolume
+331 SellVolume HighPx LowPx Adjustment TradSesReqID TradingSessionID ContraTrader TradSesMethod TradSesMode TradSesStatus
+341 TradSesStartTime TradSesOpenTime TradSesPreCloseTime TradSesCloseTime TradSesEndTime NumberOfOrders MessageEncoding EncodedIssuerLen EncodedIssuer EncodedSecurityDescLen
+351 EncodedSecurityDesc EncodedListExecInstLen EncodedListExecInst EncodedTextLen EncodedText EncodedSubjectLen EncodedSubject EncodedHeadlineLen EncodedHeadline EncodedAllocTextLen
+361 EncodedAllocText EncodedUnderlyingIssuerLen EncodedUnderlyingIssuer EncodedUnderlyingSecurityDescLen EncodedUnderlyingSecurityDesc AllocPrice QuoteSetValidUntilTime QuoteEntryRejectReason LastMsgSeqNumProcessed OnBehalfOfSendingTime
+371 RefTagID RefMsgType SessionRejectReason BidRequestTransType ContraBroker ComplianceID SolicitedFlag ExecRestatementReason BusinessRejectRefID BusinessRejectReason
+381 GrossTradeAmt NoContraBrokers MaxMessageSize NoMsgTypes MsgDirection NoTradingSessions TotalVolumeTraded DiscretionInst DiscretionOffsetValue BidID
+391 ClientBidID ListName TotNoRelatedSym BidType NumTickets SideValue1 SideValue2 NoBidDescriptors BidDescriptorType BidDescriptor
+401 SideValueInd LiquidityPctLow LiquidityPctHigh LiquidityValue EFPTrackingError FairValue OutsideIndexPct ValueOfFutures LiquidityIndType WtAverageLiquidity
+411 ExchangeForPhysical OutMainCntryUIndex CrossPercent ProgRptReqs ProgPeriodInterval IncTaxInd NumBidders BidTradeType BasisPxType NoBidComponents
+421 Country TotNoStrikes PriceType DayOrderQty DayCumQty DayAvgPx GTBookingInst NoStrikes ListStatusType NetGrossInd
+431 ListOrderStatus ExpireDate ListExecInstType CxlRejResponseTo UnderlyingCouponRate UnderlyingContractMultiplier ContraTradeQty ContraTradeTime ClearingFirm ClearingAccount
+441 LiquidityNumSecurities MultiLegReportingType StrikeTime ListStatusText EncodedListStatusTextLen EncodedListStatusText PartyIDSource PartyID TotalVolumeTradedDate TotalVolumeTradedTime
+451 NetChgPrevDay PartyRole NoPartyIDs NoSecurityAltID SecurityAltID SecurityAltIDSource NoUnderlyingSecurityAltID UnderlyingSecurityAltID UnderlyingSecurityAltIDSource Product
+461 CFICode UnderlyingProduct UnderlyingCFICode TestMessageIndicator - BookingRefID IndividualAllocID RoundingDirection RoundingModulus CountryOfIssue
+471 StateOrProvinceOfIssue LocaleOfIssue NoRegistDtls MailingDtls InvestorCountryOfResidence PaymentRef DistribPaymentMethod CashDistribCurr CommCurrency CancellationRights
+481 MoneyLaunderingStatus MailingInst TransBkdTime ExecPriceType ExecPriceAdjustment DateOfBirth TradeReportTransType CardHolderName CardNumber CardExpDate
+491 CardIssNum PaymentMethod RegistAcctType Designation TaxAdvantageType RegistRejReasonText FundRenewWaiv CashDistribAgentName CashDistribAgentCode CashDistribAgentAcctNumber
+511 RegistEmail DistribPercentage RegistID RegistTransType ExecValuationPoint OrderPercent OwnershipType NoContAmts ContAmtType ContAmtValue
+521 ContAmtCurr OwnerType PartySubID NestedPartyID NestedPartyIDSource SecondaryClOrdID SecondaryExecID OrderCapacity OrderRestrictions MassCancelRequestType
+531 MassCancelResponse MassCancelRejectReason TotalAffectedOrders NoAffectedOrders AffectedOrderID AffectedSecondaryOrderID QuoteType NestedPartyRole NoNestedPartyIDs TotalAccruedInterestAmt
+541 MaturityDate UnderlyingMaturityDate InstrRegistry CashMargin NestedPartySubID Scope MDImplicitDelete CrossID CrossType CrossPrioritization
+551 OrigCrossID NoSides Username Password NoLegs LegCurrency TotNoSecurityTypes NoSecurityTypes SecurityListRequestType SecurityRequestResult
+561 RoundLot MinTradeVol MultiLegRptTypeReq LegPositionEffect LegCoveredOrUncovered LegPrice TradSesStatusRejReason TradeRequestID TradeRequestType PreviouslyReported
+571 TradeReportID TradeReportRefID MatchStatus MatchType OddLot NoClearingInstructions ClearingInstruction TradeInputSource TradeInputDevice NoDates
+581 AccountType CustOrderCapacity ClOrdLinkID MassStatusReqID MassStatusReqType OrigOrdModTime LegSettlType LegSettlDate DayBookingInst BookingUnit
+591 PreallocMethod UnderlyingCountryOfIssue UnderlyingStateOrProvinceOfIssue UnderlyingLocaleOfIssue UnderlyingInstrRegistry LegCountryOfIssue LegStateOrProvinceOfIssue LegLocaleOfIssue LegInstrRegistry LegSymbol
+601 LegSymbolSfx LegSecurityID LegSecurityIDSource NoLegSecurityAltID LegSecurityAltID LegSecurityAltIDSource LegProduct LegCFICode LegSecurityType LegMaturityMonthYear
+611 LegMaturityDate LegStrikePrice LegOptAttribute LegContractMultiplier LegCouponRate LegSecurityExchange LegIssuer EncodedLegIssuerLen EncodedLegIssuer LegSecurityDesc
+621 EncodedLegSecurityDescLen EncodedLegSecurityDesc LegRatioQty LegSide TradingSessionSubID AllocType NoHops HopCompID HopSendingTime HopRefID
+631 MidPx BidYield MidYield OfferYield ClearingFeeIndicator WorkingIndicator LegLastPx PriorityIndicator PriceImprovement Price2
+641 LastForwardPoints2 BidForwardPoints2 OfferForwardPoints2 RFQReqID MktBidPx MktOfferPx MinBidSize MinOfferSize QuoteStatusReqID LegalConfirm
+651 UnderlyingLastPx UnderlyingLastQty - LegRefID ContraLegRefID SettlCurrBidFxRate SettlCurrOfferFxRate QuoteRequestRejectReason SideComplianceID AcctIDSource
+700 ReversalIndicator
+693 QuoteRespID QuoteRespType QuoteQualifier YieldRedemptionDate
+710 PosReqID
+715 ClearingBusinessDate
+730 SettlPrice
+735 NoQuoteQualifiers
+762 SecuritySubType
+769 TrdRegTimestamp TrdRegTimestampType TrdRegTimestampOrigin
+768 NoTrdRegTimestamps
+779 LastUpdateTime
+789 NextExpectedMsgSeqNum
+790 OrdStatusReqID
+797 CopyMsgIndicator
+802 NoPartySubIDs PartySubIDType
+811 PriceDelta
+825 ExchangeRule
+828 TrdType
+829 TrdSubType
+835 PegMoveType
+847 TargetStrategy
+851 LastLiquidityInd
+856 TradeReportType
+864 NoEvents EventType EventDate EventPx EventText
+880 TrdMatchID
+893 LastFragment
+898 MarginRatio
+911 TotNumReports LastRptRequested
+923 UserRequestID UserRequestType NewPassword UserStatus UserStatusText
+947 StrikeCurrency
+957 NoStrategyParameters StrategyParameterName StrategyParameterType StrategyParameterValue
+969 MinPriceIncrement
+1003 TradeID
+1021 MDBookType MDFeedType MDPriceLevel MDOriginType
+1028 ManualOrderIndicator
+1057 AggressorIndicator
+1084 DisplayMethod
+1089 MatchIncrement MaxPriceLevels
+1094 PegPriceType
+1100 TriggerType TriggerAction TriggerPrice
+1128 ApplVerID CstmApplVerID
+1137 DefaultApplVerID
+1138 DisplayQty
+1147 UnitOfMeasureQty
+1148 LowLimitPrice HighLimitPrice TradingReferencePrice SecurityGroup
+1156 ApplExtID
+1180 ApplID ApplSeqNum ApplBegSeqNum ApplEndSeqNum SecurityXMLLen SecurityXML
+1300 MarketSegmentID MarketID
+1346 ApplReqID ApplReqType
+1400 EncryptedPasswordMethod EncryptedPasswordLen EncryptedPassword EncryptedNewPasswordLen EncryptedNewPassword
+1407 DefaultApplExtID DefaultCstmApplVerID SessionStatus
+1461 NoTargetPartyIDs TargetPartyID TargetPartyIDSource TargetPartyRole`
+
+// typeNames are MsgType (35).
+const typeNames = `0=Heartbeat 1=TestRequest 2=ResendRequest 3=Reject 4=SequenceReset 5=Logout 6=IOI 7=Advertisement 8=ExecutionReport
+9=OrderCancelReject A=Logon B=News C=Email D=NewOrderSingle E=NewOrderList F=OrderCancelRequest G=OrderCancelReplaceRequest
+H=OrderStatusRequest J=AllocationInstruction K=ListCancelRequest L=ListExecute M=ListStatusRequest N=ListStatus
+P=AllocationInstructionAck Q=DontKnowTrade R=QuoteRequest S=Quote T=SettlementInstructions V=MarketDataRequest
+W=MarketDataSnapshotFullRefresh X=MarketDataIncrementalRefresh Y=MarketDataRequestReject Z=QuoteCancel a=QuoteStatusRequest
+b=MassQuoteAcknowledgement c=SecurityDefinitionRequest d=SecurityDefinition e=SecurityStatusRequest f=SecurityStatus
+g=TradingSessionStatusRequest h=TradingSessionStatus i=MassQuote j=BusinessMessageReject k=BidRequest l=BidResponse m=ListStrikePrice
+n=XMLnonFIX o=RegistrationInstructions p=RegistrationInstructionsResponse q=OrderMassCancelRequest r=OrderMassCancelReport
+s=NewOrderCross t=CrossOrderCancelReplaceRequest u=CrossOrderCancelRequest v=SecurityTypeRequest w=SecurityTypes
+x=SecurityListRequest y=SecurityList z=DerivativeSecurityListRequest AA=DerivativeSecurityList AB=NewOrderMultileg
+AC=MultilegOrderCancelReplace AD=TradeCaptureReportRequest AE=TradeCaptureReport AF=OrderMassStatusRequest AG=QuoteRequestReject
+AH=RFQRequest AI=QuoteStatusReport AJ=QuoteResponse AK=Confirmation AL=PositionMaintenanceRequest AM=PositionMaintenanceReport
+AN=RequestForPositions AO=RequestForPositionsAck AP=PositionReport AQ=TradeCaptureReportRequestAck AR=TradeCaptureReportAck
+AS=AllocationReport AT=AllocationReportAck AU=ConfirmationAck AV=SettlementInstructionRequest AW=AssignmentReport
+AX=CollateralRequest AY=CollateralAssignment AZ=CollateralResponse BA=CollateralReport BB=CollateralInquiry
+BC=NetworkCounterpartySystemStatusRequest BD=NetworkCounterpartySystemStatusResponse BE=UserRequest BF=UserResponse
+BG=CollateralInquiryAck BH=ConfirmationRequest BO=ContraryIntentionReport BP=SecurityDefinitionUpdateReport
+BK=SecurityListUpdateReport BL=AdjustedPositionReport BM=AllocationInstructionAlert BN=ExecutionAcknowledgement
+BJ=TradingSessionList BI=TradingSessionListRequest BQ=SettlementObligationReport BR=DerivativeSecurityListUpdateReport
+BS=TradingSessionListUpdateReport BT=MarketDefinitionRequest BU=MarketDefinition BV=MarketDefinitionUpdateReport
+BW=ApplicationMessageRequest BX=ApplicationMessageRequestAck BY=ApplicationMessageReport BZ=OrderMassActionReport
+CA=OrderMassActionRequest CB=UserNotification CC=StreamAssignmentRequest CD=StreamAssignmentReport CE=StreamAssignmentReportACK`
+
+// valueNames are a tag and its values, one tag on each line.
+const valueNames = `
+4 B=Buy S=Sell X=Cross T=Trade
+18 1=NotHeld 2=Work 6=ParticipateDontInitiate G=AllOrNone
+20 0=New 1=Cancel 2=Correct 3=Status
+21 1=AutomatedNoIntervention 2=AutomatedInterventionOK 3=Manual
+22 1=CUSIP 2=SEDOL 3=QUIK 4=ISIN 5=RIC 6=ISOCurrency 7=ISOCountry 8=ExchangeSymbol 9=CTA A=Bloomberg
+39 0=New 1=PartiallyFilled 2=Filled 3=DoneForDay 4=Canceled 5=Replaced 6=PendingCancel 7=Stopped 8=Rejected 9=Suspended A=PendingNew B=Calculated C=Expired D=AcceptedForBidding E=PendingReplace
+40 1=Market 2=Limit 3=Stop 4=StopLimit 5=MarketOnClose 6=WithOrWithout 7=LimitOrBetter 8=LimitWithOrWithout 9=OnBasis D=PreviouslyQuoted E=PreviouslyIndicated G=Forex I=Funari J=MarketIfTouched K=MarketWithLeftoverAsLimit P=Pegged
+43 Y=Yes N=No
+54 1=Buy 2=Sell 3=BuyMinus 4=SellPlus 5=SellShort 6=SellShortExempt 7=Undisclosed 8=Cross 9=CrossShort
+59 0=Day 1=GoodTillCancel 2=AtTheOpening 3=ImmediateOrCancel 4=FillOrKill 5=GoodTillCrossing 6=GoodTillDate 7=AtTheClose
+63 0=Regular 1=Cash 2=NextDay 3=T+2 4=T+3 5=T+4 6=Future 7=WhenIssued 8=SellersOption 9=T+5
+97 Y=Yes N=No
+98 0=None 1=PKCS 2=DES 3=PKCS/DES 4=PGP/DES 5=PGP/DES-MD5 6=PEM/DES-MD5
+102 0=TooLate 1=UnknownOrder 2=BrokerOption 3=AlreadyPending 6=DuplicateClOrdID
+103 0=BrokerOption 1=UnknownSymbol 2=ExchangeClosed 3=ExceedsLimit 4=TooLateToEnter 5=UnknownOrder 6=DuplicateOrder
+123 Y=GapFill N=Reset
+141 Y=Yes N=No
+150 0=New 1=PartialFill 2=Fill 3=DoneForDay 4=Canceled 5=Replaced 6=PendingCancel 7=Stopped 8=Rejected 9=Suspended A=PendingNew B=Calculated C=Expired D=Restated E=PendingReplace F=Trade G=TradeCorrect H=TradeCancel I=OrderStatus
+167 CS=CommonStock FUT=Future OPT=Option PS=PreferredStock FOR=Forex CORP=CorporateBond
+201 0=Put 1=Call
+263 0=Snapshot 1=Subscribe 2=Unsubscribe
+265 0=FullRefresh 1=IncrementalRefresh
+269 0=Bid 1=Offer 2=Trade 3=IndexValue 4=OpeningPrice 5=ClosingPrice 6=SettlementPrice 7=SessionHigh 8=SessionLow 9=VWAP A=Imbalance B=TradeVolume C=OpenInterest
+279 0=New 1=Change 2=Delete
+373 0=InvalidTagNumber 1=RequiredTagMissing 2=TagNotDefinedForType 3=UndefinedTag 4=TagWithoutValue 5=ValueOutOfRange 6=IncorrectDataFormat 7=DecryptionProblem 8=SignatureProblem 9=CompIDProblem 10=SendingTimeAccuracy 11=InvalidMsgType
+380 0=Other 1=UnknownID 2=UnknownSecurity 3=UnsupportedMessageType 4=ApplicationNotAvailable 5=ConditionallyRequiredFieldMissing
+434 1=CancelRequest 2=CancelReplaceRequest
+528 A=Agency G=Proprietary I=Individual P=Principal R=RisklessPrincipal W=AgentForOtherMember
+1128 0=FIX27 1=FIX30 2=FIX40 3=FIX41 4=FIX42 5=FIX43 6=FIX44 7=FIX50 8=FIX50SP1 9=FIX50SP2
+1137 0=FIX27 1=FIX30 2=FIX40 3=FIX41 4=FIX42 5=FIX43 6=FIX44 7=FIX50 8=FIX50SP1 9=FIX50SP2`
