@@ -60,7 +60,7 @@ bench: ## one table for each question, beside peers, and plots into docs/bench; 
 bench-guard: ## compares the instructions of the hot calls with the recorded counts; needs Debian's valgrind
 	cd bench && $(GO) run ./guard
 
-mutants: ## one defect at a time in the rings, the parker, the channels: each must be caught; minutes
+mutants: ## one defect at a time in the rings, the parker, the channels, the recorder: each must be caught; minutes
 	$(GO) run ./internal/mutants
 
 spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler

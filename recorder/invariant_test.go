@@ -207,7 +207,8 @@ type worker struct {
 	loose  bool                      // it commits claims of producers that are closed
 	handle *atomic.Pointer[Producer] // one producer for several workers; nil: each has its own
 	p      *Producer
-	next   uint32 // number of its next record: its ordinal, if the stream is nobody else's
+	next   uint32        // number of its next record: its ordinal, if the stream is nobody else's
+	shown  atomic.Uint64 // offered, for others to see
 	buf    []byte
 }
 
@@ -233,7 +234,13 @@ func (w *world) run(t *testing.T, rng *rand.Rand) {
 	w.hurried = rng.IntN(4) == 0
 	w.what += fmt.Sprintf(", racing %v, hurried %v", w.racing, w.hurried)
 	steps := 200 + rng.IntN(200)
-	var wg sync.WaitGroup
+	var wg, watching sync.WaitGroup
+	stop := make(chan struct{})
+	watching.Go(func() { w.watch(t, stop) })
+	defer func() {
+		close(stop)
+		watching.Wait()
+	}()
 	for phase := range 2 {
 		for _, k := range w.workers {
 			wg.Go(func() { k.work(steps) })
@@ -277,6 +284,7 @@ func (k *worker) work(steps int) {
 		if !k.step() {
 			k.p = nil
 		}
+		k.shown.Store(k.offered)
 		if k.rng.IntN(8) == 0 {
 			runtime.Gosched()
 		}
@@ -467,6 +475,30 @@ func (w *world) books(stream string) (sum ledger) {
 		}
 	}
 	return sum
+}
+
+// watch takes snapshots all the time: none of them misses a record that was
+// offered before it was taken.
+func (w *world) watch(t *testing.T, stop chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		offered := make(map[string]uint64)
+		for _, k := range w.workers {
+			offered[k.stream] += k.shown.Load()
+		}
+		for _, s := range w.rec.Stats().Streams {
+			checkSums(t, s.ProducerStats)
+			if n := s.Records + s.LagRecords + s.Lost + s.Refused; n < offered[s.Name] {
+				t.Errorf("stream %s: %d records were offered, of which a snapshot has %d: %+v", s.Name, offered[s.Name], n, s)
+				return
+			}
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
 }
 
 // checkRunning compares the callers' books with Stats while the archiver is at

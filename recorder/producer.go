@@ -148,7 +148,8 @@ func (p *Producer) LoseBetween(records, bytes uint64, reason journal.LossReason,
 }
 
 // Close retires the lane: later claims and writes fail with ErrClosed, and an
-// open claim can not be committed any more. It does not wait. What was
+// open claim can not be committed any more, of a shared producer from when the
+// archiver has come to it. It does not wait. What was
 // committed still goes to the archive; then the lane's memory is given back.
 // Close may be called again. Of an unshared producer it is for the goroutine
 // that writes.
@@ -391,8 +392,9 @@ func (p *Producer) WaitDurable(ctx context.Context) error {
 // Stats is a snapshot of the producer's counters. Any goroutine may call it.
 func (p *Producer) Stats() ProducerStats {
 	q := p.lane.out.Stats()
+	lag, lagBytes := p.lane.pending() // before the counters of what has left the lane
 	s := p.lane.count.stats()
-	s.LagRecords, s.LagBytes = p.lane.pending()
+	s.LagRecords, s.LagBytes = lag, lagBytes
 	s.StalledFor, s.Abandoned = p.lane.stalledFor(&p.rec.clock), q.Abandoned
 	s.LaneCapacity, s.LaneHighWater = p.lane.capacity, q.HighWater
 	return s

@@ -69,18 +69,12 @@ type Stats struct {
 	Err error // what stopped the archiver or the journal; nil while they run and after a good Close
 }
 
-// Stats returns the counters. Any goroutine may call it, also after Close.
+// Stats returns the counters. Any goroutine may call it, also after Close. A
+// record that goes from one place to the next meanwhile, such as from a lane to
+// the journal, may be counted in both, and never in neither.
 func (r *Recorder) Stats() Stats {
-	j := r.journal.Stats()
-	s := Stats{Journal: j, Lag: j.Lag, MemoryLimit: r.opts.MemoryLimit, ClockSteps: r.clock.steps.Load(), Err: j.Err}
-	if began := r.writing.Load(); began != 0 {
-		s.Lag = max(s.Lag, time.Duration(r.clock.age()-began))
-	}
-	if f := r.failure.Load(); f != nil {
-		s.Err = *f
-	}
+	s := Stats{MemoryLimit: r.opts.MemoryLimit, ClockSteps: r.clock.steps.Load()}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	s.LaneMemory, s.UrgentMemory = r.memory, r.urgent
 	s.Streams = make([]StreamStats, 0, len(r.streams))
 	for _, st := range r.streams {
@@ -88,6 +82,15 @@ func (r *Recorder) Stats() Stats {
 		s.LagRecords += one.LagRecords
 		s.LagBytes += one.LagBytes
 		s.Streams = append(s.Streams, one)
+	}
+	r.mu.Unlock()
+	j := r.journal.Stats()
+	s.Journal, s.Lag, s.Err = j, j.Lag, j.Err
+	if began := r.writing.Load(); began != 0 {
+		s.Lag = max(s.Lag, time.Duration(r.clock.age()-began))
+	}
+	if f := r.failure.Load(); f != nil {
+		s.Err = *f
 	}
 	s.UndurableRecords = s.LagRecords + j.LagRecords
 	s.UndurableBytes = s.LagBytes + j.LagBytes
@@ -109,19 +112,23 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 	}{plain(s), text})
 }
 
-// stats is called with the recorder's lock held.
+// stats is called with the recorder's lock held. The lanes are read before the
+// counters of what has left them.
 func (st *stream) stats(c *clock) StreamStats {
-	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, Urgent: st.urgent, ProducerStats: st.count.stats()}
-	s.LaneHighWater, s.Abandoned = st.highWater, st.abandoned
+	var lanes ProducerStats
 	for _, l := range st.lanes {
 		records, bytes := l.pending()
-		s.LagRecords += records
-		s.LagBytes += bytes
-		s.LaneCapacity += l.capacity
+		lanes.LagRecords += records
+		lanes.LagBytes += bytes
+		lanes.LaneCapacity += l.capacity
 		q := l.out.Stats()
-		s.LaneHighWater = max(s.LaneHighWater, q.HighWater)
-		s.Abandoned += q.Abandoned
-		s.StalledFor = max(s.StalledFor, l.stalledFor(c))
+		lanes.LaneHighWater = max(lanes.LaneHighWater, q.HighWater)
+		lanes.Abandoned += q.Abandoned
+		lanes.StalledFor = max(lanes.StalledFor, l.stalledFor(c))
 	}
+	s := StreamStats{Name: st.name, ID: st.id, Open: len(st.lanes) > 0, Urgent: st.urgent, ProducerStats: st.count.stats()}
+	s.LagRecords, s.LagBytes, s.StalledFor = lanes.LagRecords, lanes.LagBytes, lanes.StalledFor
+	s.Abandoned = st.abandoned + lanes.Abandoned
+	s.LaneCapacity, s.LaneHighWater = lanes.LaneCapacity, max(st.highWater, lanes.LaneHighWater)
 	return s
 }

@@ -1,7 +1,7 @@
-// Command mutants changes one line of the rings, the parker or the channels at
-// a time, each change a defect, and runs the fast tests on each: they must
-// fail. It exits with 1 if one of them passes, so that a test which stops
-// testing is noticed. Run it from the root of the repository:
+// Command mutants changes one line of the rings, the parker, the channels or the
+// recorder at a time, each change a defect, and runs the fast tests on each:
+// they must fail. It exits with 1 if one of them passes, so that a test which
+// stops testing is noticed. Run it from the root of the repository:
 //
 //	go run ./internal/mutants            # all of them
 //	go run ./internal/mutants -run pad   # those whose name matches
