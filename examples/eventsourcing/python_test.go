@@ -17,9 +17,9 @@ func TestClientInPython(t *testing.T) {
 		}
 		t.Skip("no python3: the other client is not tried")
 	}
-	commands := 1000
+	commands := 500
 	if os.Getenv("LOGBUF_SOAK") != "" {
-		commands = 30_000
+		commands = 5000
 	}
 	self, err := os.Executable()
 	if err != nil {

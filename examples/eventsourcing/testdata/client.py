@@ -21,6 +21,7 @@ rng = random.Random(seed)
 db = sqlite3.connect(":memory:")
 db.executescript("""
     create table command (id text primary key, line text, symbol text, qty integer, price integer, result text not null);
+    create index book on command (symbol, result);
     create table symbol (name text primary key, halted integer default 0, most integer default 10000);
 """)
 
