@@ -50,8 +50,7 @@ func ExampleRecorder_CloseOnPanic() {
 	worker := func() {
 		defer rec.CloseOnPanic(time.Second) // first thing in the goroutine
 		fmt.Fprint(p, "what led to it")
-		var m map[string]int
-		m["x"] = 1
+		panic("a defect")
 	}
 	func() {
 		defer func() { fmt.Println(recover()) }()
@@ -67,6 +66,6 @@ func ExampleRecorder_CloseOnPanic() {
 		fmt.Printf("%s %v\n", record.Payload, err)
 	}
 	// Output:
-	// assignment to entry in nil map
+	// a defect
 	// what led to it <nil>
 }
