@@ -177,7 +177,7 @@ func TestTapServerSide(t *testing.T) {
 		if _, err := io.ReadFull(tap, got); err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range dribble([]byte(testAnswer+string(serverFrames().Bytes())), n) {
+		for _, b := range dribble([]byte(testAnswer+serverFrames().String()), n) {
 			tap.Write(b)
 		}
 		rest, err := io.ReadAll(tap)
@@ -281,9 +281,9 @@ func TestTapEarlyFrames(t *testing.T) {
 		frames      int
 		err         string
 	}{
-		{"answered", string(clientFrames().Bytes()), testAnswer, 6, ""},
-		{"refused", string(clientFrames().Bytes()), "HTTP/1.1 403 Forbidden\r\n\r\n", 0, "403"},
-		{"never answered", string(clientFrames().Bytes()), "", 0, ""},
+		{"answered", clientFrames().String(), testAnswer, 6, ""},
+		{"refused", clientFrames().String(), "HTTP/1.1 403 Forbidden\r\n\r\n", 0, "403"},
+		{"never answered", clientFrames().String(), "", 0, ""},
 		{"too much", strings.Repeat("x", maxHead+1), testAnswer, 0, "more than 65536 bytes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
