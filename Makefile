@@ -66,10 +66,11 @@ mutants: ## one defect at a time in the rings, the parker, the channels, the rec
 spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler
 	spec/park/run.sh
 
-soak: ## rings and channels with everything going wrong, for SOAK, and as long again under the race detector; then 200 recordings killed
+soak: ## rings and channels with everything going wrong, for SOAK, and as long again under the race detector; then 200 recordings killed, and 200 services
 	LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 24h -v ./internal/soak
 	LOGBUF_SOAK=$(SOAK) $(GO) test -race -count=1 -timeout 24h -v ./internal/soak
 	cd cmd/logbuf && LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 1h -v -run TestKilled .
+	cd examples && LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 1h -v -run 'Killed|Python' ./eventsourcing
 
 demo: ## record a live feed, verify it, read it back, replay it
 	$(GO) run ./cmd/logbuf demo
