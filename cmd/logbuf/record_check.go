@@ -123,7 +123,10 @@ func planOfSource(s *capture.Source) []string {
 	}
 	reconnect, idle, full := "", "", recorder.OverloadWait
 	if s.Live() {
-		reconnect, full = s.Options.Reconnect.String(), recorder.OverloadDrop
+		full = recorder.OverloadDrop
+		if !s.Accepts() {
+			reconnect = s.Options.Reconnect.String()
+		}
 		if s.Options.IdleTimeout > 0 {
 			idle = cli.Duration(s.Options.IdleTimeout).String()
 		}
@@ -135,8 +138,12 @@ func planOfSource(s *capture.Source) []string {
 	if s.Urgent {
 		whenFull += ", urgent"
 	}
+	name := s.Name
+	if source.BySession(s.Spec, &s.Options) {
+		name = "(its sessions)"
+	}
 	return []string{
-		s.Name, s.Spec.String(), cli.Bytes(s.Ring), whenFull, records, orDash(reconnect), orDash(idle), orDash(headers), orDash(sends),
+		name, s.Spec.String(), cli.Bytes(s.Ring), whenFull, records, orDash(reconnect), orDash(idle), orDash(headers), orDash(sends),
 	}
 }
 

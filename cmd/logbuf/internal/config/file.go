@@ -158,7 +158,7 @@ func (f *file) source(defaults, n *yaml.Node, stdin io.Reader) capture.Source {
 	s.add(problems)
 	one.Options.Stdin = stdin
 	if url == nil {
-		f.add(n.Line, "this source has no url: ws://…, wss://…, tcp://HOST:PORT, or \"-\" for standard input")
+		f.add(n.Line, "this source has no url, such as wss://HOST/PATH or tcp://HOST:PORT")
 		return one
 	}
 	spec, err := f.spec(url, name)

@@ -272,7 +272,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, warnings, err := load(t, strings.Replace(string(text), "/etc/ssl/internal.pem", pem, 1))
-	if err != nil || len(warnings) > 0 || len(cfg.Sources) != 4 {
+	if err != nil || len(warnings) > 0 || len(cfg.Sources) != 5 {
 		t.Fatal(warnings, err)
 	}
 	var doc yaml.Node

@@ -51,8 +51,8 @@ func Keys() (top, source []Key) {
 	s := newScope(&file{}, "")
 	v.addKeys(s)
 	source = append(s.keys(),
-		Key{"url", "ws://…, wss://…, tcp://HOST:PORT, or \"-\" for standard input"},
-		Key{"name", "of the stream; default the URL's host and path"},
+		Key{"url", "what to record: a SOURCE of logbuf record; \"-\", in quotes, is standard input"},
+		Key{"name", "of the stream; default its host and path"},
 		Key{"headers", "mapping of names to values, for the WebSocket handshake"})
 	byName := func(a, b Key) int { return strings.Compare(a.Name, b.Name) }
 	slices.SortFunc(top, byName)
@@ -65,7 +65,7 @@ func (s *scope) keys() (all []Key) {
 	s.flags.VisitAll(func(f *pflag.Flag) {
 		if hidden[f.Name] == "" {
 			_, usage := pflag.UnquoteUsage(f)
-			all = append(all, Key{f.Name, strings.TrimSuffix(usage, "; repeatable")})
+			all = append(all, Key{f.Name, strings.TrimSuffix(strings.ReplaceAll(usage, "--", ""), "; repeatable")})
 		}
 	})
 	return all
