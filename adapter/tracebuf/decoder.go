@@ -90,17 +90,19 @@ func (d *Decoder) learn(what uint8, id uint32, c *cutter) error {
 	return nil // of a later version of this package
 }
 
-// put keeps a definition that was read without error. The same one comes again and again.
+// put keeps a definition that was read without error. The same one comes again
+// and again; the first stays, so that what an Entry points to does.
 func put[K comparable, V any](d *Decoder, into *map[K]V, id K, v V, size int, err error) error {
 	if err != nil {
 		return err
 	}
+	if _, known := (*into)[id]; known {
+		return nil
+	}
 	if *into == nil {
 		*into = make(map[K]V)
 	}
-	if _, known := (*into)[id]; !known {
-		d.learned += size + 64
-	}
+	d.learned += size + 64
 	(*into)[id] = v
 	return nil
 }

@@ -35,12 +35,23 @@ parquet  The same columns, without unix_ns, size and encoding: times are
          timestamps in nanoseconds, payloads bytes, values that are not known
          null. Compressed with Snappy.
 
+csv --event NAME
+         A table of the events, spans or counter values of that name that a program
+         has recorded with package tracebuf: seq, time, unix_ns, stream, track,
+         process, phase (event, begin, end, counter, loss or gap), span and parent
+         (numbers in the track), duration_ns (of an end), lost (records, of a loss),
+         and a column for each field, with its unit in parentheses.
+
+perfetto That telemetry as a trace for https://ui.perfetto.dev and trace_processor:
+         processes, tracks, slices, instants, counters, and stacks of samples. Records
+         that are no telemetry are left out.
+
 pcapng   For Wireshark: one interface per stream, link type USER0, timestamps in
          nanoseconds, the sequence as packet id, the direction in the flags, opcode
          and other flags in a comment. Records above 256 KiB, which Wireshark does
          not take, are several packets with one id.
 
-Losses are part of the export. csv and parquet have a row of kind "loss" where
+Losses are part of the export. perfetto has an instant "records lost". csv and parquet have a row of kind "loss" where
 records of a stream were lost; empty loss_ columns are not known. pcapng counts
 them as dropped before the stream's next packet (epb_dropcount), with a comment,
 and in the statistics of the interface. With --salvage damage does not end the
@@ -51,7 +62,8 @@ definitions, opens and closes.
 An export to a file is written beside it, as FILE.partial, and gets its name when
 it is complete; a device or a named pipe is written to as it is. Memory does not
 grow with the archive, but for 17 KiB for each 32 MiB of payload in parquet, whose
-index comes last.
+index comes last, and for what is defined, running and open in telemetry. That is
+read twice: definitions can stand behind what they describe.
 
 Exit codes: 0 exported; 1 the output cannot be written, or Ctrl-C; 2 the archive is
 damaged (all before that is exported), 3 unreadable; 64 usage.`
@@ -61,11 +73,15 @@ const exportExample = `  # for a spreadsheet, a data frame, Wireshark
   logbuf export day1 --format parquet --out day1.parquet
   logbuf export day1 --format pcapng --out day1.pcapng && tshark -r day1.pcapng
 
+  # telemetry: a trace to look at, a table of one event
+  logbuf export day1 --format perfetto --out day1.perfetto-trace
+  logbuf export day1 --format csv --event order --out orders.csv
+
   # a minute of one stream, through a pipe
   logbuf export day1 --format jsonl --out - --stream trades \
       --from-time 2026-11-21T09:30:00Z --to-time 2026-11-21T09:31:00Z | gzip > minute.gz`
 
-var exportFormats = []string{"jsonl", "csv", "pcapng", "parquet"}
+var exportFormats = []string{"jsonl", "csv", "pcapng", "parquet", "perfetto"}
 
 // exporting is the flags of export.
 type exporting struct {
@@ -73,6 +89,7 @@ type exporting struct {
 	format   string
 	out      string
 	payload  string
+	event    string // csv: of telemetry of that name
 	force    bool
 	salvage  bool
 	limit    uint64
@@ -83,7 +100,7 @@ func newExportCmd() *cobra.Command {
 	e := &exporting{}
 	cmd := &cobra.Command{
 		Use:               "export DIR --format FORMAT --out FILE|-",
-		Short:             "Write records as JSON lines, CSV, pcapng or Parquet",
+		Short:             "Write records as JSON lines, CSV, pcapng, Parquet or a Perfetto trace",
 		Long:              exportLong,
 		Example:           exportExample,
 		Args:              oneDir,
@@ -96,15 +113,17 @@ func newExportCmd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&e.format, "format", "", "`format`: jsonl, csv, pcapng or parquet")
+	f.StringVar(&e.format, "format", "", "`format`: jsonl, csv, pcapng, parquet or perfetto")
 	f.StringVar(&e.out, "out", "", "`file` to write, or - for standard output")
 	f.StringVar(&e.payload, "payload", "text", "`how` csv has payloads: text, base64 or hex")
+	f.StringVar(&e.event, "event", "", "csv of the telemetry of this `name`, with a column for each field")
 	f.BoolVar(&e.force, "force", false, "replace the file if there is one")
 	f.BoolVar(&e.salvage, "salvage", false, "go on behind damage, and say what is missing")
 	f.Uint64VarP(&e.limit, "limit", "n", 0, "export at most this `number` of data records (default all)")
 	e.sel.addFlags(f)
 	e.sel.addLast(f)
 	complete(cmd, "stream", completeStream)
+	complete(cmd, "event", completeEvent)
 	complete(cmd, "format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "payload", cobra.FixedCompletions(export.EncodingNames, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -123,12 +142,21 @@ func (e *exporting) check(cmd *cobra.Command) error {
 		return cli.Usagef("--payload %q: must be %s", e.payload, strings.Join(export.EncodingNames, ", "))
 	case f.Changed("payload") && e.format != "csv":
 		return cli.Usagef("--payload is for csv")
+	case f.Changed("event") && (e.format != "csv" || e.event == ""):
+		return cli.Usagef("--event NAME is for csv")
+	case f.Changed("event") && f.Changed("payload"):
+		return cli.Usagef("--payload is for csv of records, not of an event's fields")
+	case f.Changed("limit") && e.telemetry():
+		return cli.Usagef("--limit is not for telemetry: select by time, sequence or stream")
 	case f.Changed("limit") && e.limit == 0:
 		return cli.Usagef("--limit 0 exports nothing")
 	}
 	e.encoding = export.Encoding(encoding)
 	return e.sel.check(f)
 }
+
+// telemetry tells exports of decoded telemetry.
+func (e *exporting) telemetry() bool { return e.format == "perfetto" || e.event != "" }
 
 func (e *exporting) run(cmd *cobra.Command, dir string) error {
 	opts := &journal.ReaderOptions{Control: true, Salvage: e.salvage}
@@ -217,7 +245,13 @@ func (e *exporting) write(ctx context.Context, cmd *cobra.Command, a *archive, w
 	if e.out == "-" {
 		out = cli.NewOutput(w)
 	}
-	rows := e.rows(a.names, out)
+	rows, err := e.rows(ctx, cmd, a, out)
+	if err != nil {
+		if errors.Is(err, cli.ErrInterrupted) {
+			err = nil // those that call say so
+		}
+		return new(exportCounts), err
+	}
 	p := &pass{archive: a, sel: &e.sel, printer: rows, out: out, limit: e.limit, onGap: func(g journal.Gap) error {
 		warnGap(sayOn(cmd), rows.counts().gaps, g)
 		return rows.gap(g)
@@ -226,11 +260,31 @@ func (e *exporting) write(ctx context.Context, cmd *cobra.Command, a *archive, w
 	if closeErr := rows.close(); closeErr != nil && (err == nil || errors.Is(err, cli.ErrInterrupted)) {
 		err = closeErr
 	}
+	if t, ok := rows.(interface {
+		warn(say func(string, ...any))
+	}); ok && err == nil {
+		t.warn(sayOn(cmd))
+	}
 	return rows.counts(), p.finish(cmd, ended, err)
 }
 
-// rows makes the format's writer.
-func (e *exporting) rows(names *streamNames, out io.Writer) exportRows {
+// rows makes the format's writer. Of telemetry it reads the definitions.
+func (e *exporting) rows(ctx context.Context, cmd *cobra.Command, a *archive, out io.Writer) (exportRows, error) {
+	if !e.telemetry() {
+		return e.recordRows(a.names, out), nil
+	}
+	d, err := learn(ctx, a.dir, e.salvage, sayOn(cmd))
+	switch {
+	case err != nil:
+		return nil, err
+	case e.format == "csv":
+		return newEventRows(a.names, d, e.event, out)
+	}
+	return &perfettoRows{traceRows: traceRows{names: a.names, d: d}, w: export.NewPerfetto(out, d)}, nil
+}
+
+// recordRows makes the writer of a format of records.
+func (e *exporting) recordRows(names *streamNames, out io.Writer) exportRows {
 	switch e.format {
 	case "jsonl":
 		return &jsonRows{jsonPrinter: jsonPrinter{names: names}, out: out}
