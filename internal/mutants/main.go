@@ -30,6 +30,7 @@ type mutant struct {
 	old, new string
 	tests    []string // packages, besides the one of the file
 	explore  string   // if set: the test of the explorer that finds it
+	run      string   // if set: only tests whose name matches
 }
 
 func main() {
@@ -97,6 +98,9 @@ func (m mutant) try(work string) (verdict string, caught bool) {
 	}
 	// The tests take a few seconds; those that run longer hang on the mutant.
 	args := []string{"-overlay", overlayFile, "-count=1", "-short", "-failfast", "-timeout=60s"}
+	if m.run != "" {
+		args = append(args, "-run="+m.run)
+	}
 	if m.explore != "" {
 		args = append(args[:len(args)-1], "-timeout=10m", "-tags=logbuf_explore", "-run="+m.explore)
 	}
