@@ -23,7 +23,8 @@ import (
 )
 
 // hangVariable names a file in the environment of a test's logbuf: while it
-// exists, writes to the archive hang, or fail if that is what the file says.
+// exists, writes to the archive hang; or they fail, or are slow, if that is what
+// the file says.
 const hangVariable = "LOGBUF_TEST_HANG"
 
 func init() {
@@ -39,6 +40,8 @@ func init() {
 			return vfs.Verdict{}
 		case string(how) == "fail":
 			return vfs.Verdict{Err: syscall.EIO}
+		case string(how) == "slow":
+			return vfs.Verdict{Delay: 30 * time.Millisecond}
 		}
 		return vfs.Verdict{Delay: time.Hour}
 	})

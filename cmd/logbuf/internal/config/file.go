@@ -156,6 +156,9 @@ func (f *file) source(defaults, n *yaml.Node, stdin io.Reader) capture.Source {
 	s.override()
 	one, problems := v.options()
 	s.add(problems)
+	if v.HeaderFile != "" {
+		f.expand.lookAt(v.HeaderFile)
+	}
 	one.Options.Stdin = stdin
 	if url == nil {
 		f.add(n.Line, "this source has no url, such as wss://HOST/PATH or tcp://HOST:PORT")

@@ -241,10 +241,33 @@ func TestReadableByAnybody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	text := fmt.Sprintf("dir: x\ndefaults:\n  headers: {A: '${file:%s/open}', B: '${file:%[1]s/closed}'}\n  header-file: %[1]s/open\nsources: [{url: ws://h/a}, {url: ws://h/b}]", dir)
-	_, warnings, err := load(t, text)
-	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "open: anybody on this machine can read it (mode -rw-r--r--)") || strings.Contains(warnings[0], "hush") {
-		t.Errorf("%q, %v", warnings, err)
+	for name, how := range map[string]string{
+		"in a header":     "headers: {A: '${file:%s}', B: '${file:%[1]s}'}",
+		"of headers":      "header-file: %s",
+		"of a message":    "subscribe: '@%s'",
+		"in a message":    "subscribe: ['${file:%s}']",
+		"in a URL":        "url: 'ws://h/c?${file:%s}'",
+		"of certificates": "ca-file: %s", // which are no secret
+	} {
+		t.Run(name, func(t *testing.T) {
+			for file, want := range map[string]int{"open": 1, "closed": 0} {
+				path := filepath.Join(dir, file)
+				text := fmt.Sprintf("dir: x\nsources: [{url: ws://h/a, name: a, %s}]", fmt.Sprintf(how, path))
+				if name == "in a URL" {
+					text = strings.Replace(text, "url: ws://h/a, ", "", 1)
+				}
+				if name == "of certificates" {
+					want = 0
+				}
+				_, warnings, err := load(t, text)
+				if name != "of certificates" && err != nil || len(warnings) != want {
+					t.Errorf("%s: %q, %v", file, warnings, err)
+				}
+				if want == 1 && (!strings.Contains(warnings[0], path+": anybody on this machine can read it (mode -rw-r--r--)") || strings.Contains(warnings[0], "hush")) {
+					t.Errorf("%q", warnings)
+				}
+			}
+		})
 	}
 }
 

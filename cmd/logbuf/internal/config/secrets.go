@@ -67,11 +67,12 @@ func (f *file) messages(v *Source, n *yaml.Node) error {
 	}
 	v.messages = nil
 	for _, raw := range all {
-		if strings.HasPrefix(raw, "@") {
+		if path, ok := strings.CutPrefix(raw, "@"); ok {
 			more, err := readMessages([]string{raw})
 			if err != nil {
 				return err
 			}
+			f.expand.lookAt(path)
 			v.messages = append(v.messages, more...)
 			continue
 		}
