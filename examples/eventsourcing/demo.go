@@ -180,7 +180,12 @@ func replay(dir string, opts *journal.ReaderOptions) (*State, error) {
 		if errors.Is(err, io.EOF) {
 			return s, nil
 		}
-		if err == nil {
+		var gap *journal.GapError
+		switch {
+		case errors.As(err, &gap) && !gap.Trimmed:
+			s.Skip(gap.Gap)
+			continue
+		case err == nil:
 			_, err = s.Apply(rec, r.StreamName(rec.Stream))
 		}
 		if err != nil {

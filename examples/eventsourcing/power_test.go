@@ -59,7 +59,7 @@ func tradeInProcess(t *testing.T, s *Service, sim *vfs.Sim) (acks []acknowledged
 	ctx, stop := context.WithCancel(t.Context())
 	var market, clients sync.WaitGroup
 	market.Go(func() {
-		if err := feed(ctx, s, 20000); err != nil {
+		if err := feed(ctx, s, 60000); err != nil {
 			t.Error(err)
 		}
 	})

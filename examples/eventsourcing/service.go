@@ -197,12 +197,10 @@ func (s *Service) applyNext(ctx context.Context, r *journal.Reader) error {
 	rec, err := r.Next(ctx)
 	var gap *journal.GapError
 	if errors.As(err, &gap) && !gap.Trimmed {
-		// A power cut took records that nobody was promised, and so nobody here
-		// has applied or acknowledged them. Every rebuild meets the same gap.
 		fmt.Fprintf(s.config.Log, "journal: %v\n", gap)
 		s.mu.Lock()
-		s.state.Seq = max(s.state.Seq, gap.LastSeq+1)
-		s.mu.Unlock()
+		defer s.mu.Unlock()
+		s.state.Skip(gap.Gap)
 		return nil
 	}
 	if err != nil {

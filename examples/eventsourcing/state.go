@@ -82,6 +82,10 @@ func (s *State) Apply(rec journal.Record, stream string) (a Applied, err error) 
 	return a, nil
 }
 
+// Skip goes over records that a power cut took. Nobody was promised them, so
+// nobody has applied or acknowledged them, and every rebuild meets the same gap.
+func (s *State) Skip(g journal.Gap) { s.Seq = max(s.Seq, g.LastSeq+1) }
+
 func (s *State) applyQuote(payload []byte) error {
 	q, err := parseQuote(payload)
 	if err != nil {
