@@ -70,7 +70,7 @@ soak: ## rings and channels with everything going wrong, for SOAK, and as long a
 	LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 24h -v ./internal/soak
 	LOGBUF_SOAK=$(SOAK) $(GO) test -race -count=1 -timeout 24h -v ./internal/soak
 	cd cmd/logbuf && LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 1h -v -run TestKilled .
-	cd examples && LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 1h -v -run 'Killed|Python' ./eventsourcing
+	cd examples && LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 1h -v -run 'Killed|Python|PowerCut' ./eventsourcing
 
 demo: ## record a live feed, verify it, read it back, replay it
 	$(GO) run ./cmd/logbuf demo

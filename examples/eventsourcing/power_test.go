@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -36,17 +37,21 @@ func TestPowerCut(t *testing.T) {
 		t.Error(err)
 	}
 	rng := rand.New(rand.NewPCG(testSeed(t), 0))
-	known := 0
+	known, cuts := 0, 0
+	rounds := 12
+	if os.Getenv("LOGBUF_SOAK") != "" {
+		rounds = 500
+	}
 	for _, model := range []vfs.Model{vfs.CrashDrop, vfs.CrashSubset, vfs.CrashTorn, vfs.CrashZeros, vfs.CrashGarbage, vfs.CrashRandom} {
-		for range 12 {
+		for range rounds {
 			c := vfs.Crash{After: acks[0].after + rng.IntN(end-acks[0].after), Model: model, Seed: rng.Uint64()}
 			known += checkPowerCut(t, dir, sim, c, acks)
-			if t.Failed() {
+			if cuts++; t.Failed() {
 				t.Fatal(c)
 			}
 		}
 	}
-	t.Logf("%d acknowledgements, of which %d on average before the power was cut", len(acks), known/72)
+	t.Logf("%d acknowledgements, of which %d on average before the power was cut", len(acks), known/cuts)
 }
 
 func powerConfig(dir string, fs vfs.FS) Config {

@@ -197,7 +197,7 @@ func (s *Service) applyNext(ctx context.Context, r *journal.Reader) error {
 	rec, err := r.Next(ctx)
 	var gap *journal.GapError
 	if errors.As(err, &gap) && !gap.Trimmed {
-		fmt.Fprintf(s.config.Log, "journal: %v\n", gap)
+		fmt.Fprintln(s.config.Log, gap)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.state.Skip(gap.Gap)
