@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 )
@@ -25,14 +26,17 @@ func TestKilled(t *testing.T) {
 	g := newRig(t)
 	early := 0
 	for k := range kills() {
-		p := g.start(t, nil, "-feed", fmt.Sprint([]int{0, 3000, 40000}[g.rng.IntN(3)]), "-quote-lane", fmt.Sprint(1024<<g.rng.IntN(4)),
-			"-snapshot-every", fmt.Sprint(200+g.rng.IntN(2000)), "-segment-size", "65536", "-keep", "131072")
+		args := []string{
+			"-dir", g.dir, "-feed", fmt.Sprint([]int{0, 3000, 40000}[g.rng.IntN(3)]), "-quote-lane", fmt.Sprint(1024 << g.rng.IntN(4)),
+			"-snapshot-every", fmt.Sprint(200 + g.rng.IntN(2000)), "-segment-size", "65536", "-keep", "131072",
+		}
+		if g.rng.IntN(3) == 0 {
+			early++
+			g.killEarly(t, args)
+		}
+		p := g.start(t, nil, args[2:]...)
 		done := g.trade(t, p.addr)
 		wait := time.Duration(g.rng.Int64N(int64(300 * time.Millisecond)))
-		if g.rng.IntN(4) == 0 {
-			wait /= 50
-			early++
-		}
 		time.Sleep(wait)
 		p.kill()
 		done.Wait()
@@ -40,14 +44,27 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("kill %d", k)
 		}
 	}
-	shots, err := snapshots(g.dir + "/snapshots")
-	if err != nil {
-		t.Error(err)
-	}
 	segments, err := os.ReadDir(g.journal())
 	if err != nil {
 		t.Error(err)
 	}
-	t.Logf("%d services killed, %d of them early; %d commands acknowledged, %d of those sent again; %d quotes, %d lost; snapshots %d; journal of %d records in %d files",
-		kills(), early, len(g.acked), g.resent, g.model.quotes, g.model.lost, len(shots), g.model.next, len(segments))
+	if g.shots < kills()/3 {
+		t.Errorf("%d of %d starts began with a snapshot", g.shots, kills())
+	}
+	t.Logf("%d services killed, %d more while they started; %d commands acknowledged, %d of those sent again; %d quotes, %d lost; %d starts from snapshots; journal of %d records in %d files",
+		kills(), early, len(g.acked), g.resent, g.model.quotes, g.model.lost, g.shots, g.model.next, len(segments))
+}
+
+// killEarly kills a service while it opens the journal and catches up, or soon
+// after.
+func (g *rig) killEarly(t *testing.T, args []string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), childEnv+"=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Duration(g.rng.Int64N(int64(20 * time.Millisecond))))
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ type rig struct {
 	unsure [][]string        // of each client, what it has sent and has no answer to
 	next   int               // number of the next id
 	resent int
+	shots  int // checks whose service began with a snapshot
 }
 
 const rigClients = 3
@@ -194,6 +196,9 @@ func (g *rig) check(t *testing.T) {
 	}
 	p := g.start(t, nil, "-feed", "0")
 	defer p.kill()
+	if !strings.HasPrefix(p.rebuilt, "sequence 0 ") {
+		g.shots++
+	}
 	c, err := dial(p.addr)
 	if err != nil {
 		t.Fatal(err)
