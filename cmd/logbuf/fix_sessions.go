@@ -86,8 +86,8 @@ func (a *fixArchive) sessionsText(w io.Writer, gaps bool, at func(int64) string)
 	}
 	if gaps {
 		for _, g := range a.Gaps {
-			fmt.Fprintf(w, "%s: %s: %s of %s missing before record %d, %s\n", g.Session, safeText(a.Session(g.Session).Identity.CompID(g.Side)),
-				cli.Plural(g.Missing.Len(), "number"), g.Missing, g.Before, at(g.Time))
+			fmt.Fprintf(w, "%s: %s: MsgSeqNum %s missing before record %d, %s\n", g.Session, safeText(a.Session(g.Session).Identity.CompID(g.Side)),
+				g.Missing, g.Before, at(g.Time))
 		}
 	}
 }

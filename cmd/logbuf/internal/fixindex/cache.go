@@ -41,12 +41,12 @@ type file struct {
 // identity is what must be the same of a segment for its index to be that of it.
 // Compression changes none of it.
 type identity struct {
-	Number, Epoch, FirstSeq, NextSeq, Records uint64
-	Created, MinTime, MaxTime                 int64
+	First, Number, Epoch, FirstSeq, NextSeq, Records uint64
+	Created, MinTime, MaxTime                        int64
 }
 
-func identityOf(s journal.SegmentInfo) identity {
-	return identity{s.Number, s.Epoch, s.FirstSeq, s.NextSeq, s.Records, s.Created, s.MinTime, s.MaxTime}
+func identityOf(u unit) identity {
+	return identity{u.first, u.Number, u.Epoch, u.FirstSeq, u.NextSeq, u.Records, u.Created, u.MinTime, u.MaxTime}
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -61,7 +61,7 @@ func head(body []byte) string {
 
 // load gets the index of a segment from its file. start is what the segments
 // before it say; nil: there are none before it, and the file knows better.
-func (c cache) load(seg journal.SegmentInfo, start state) (*segment, bool) {
+func (c cache) load(seg unit, start state) (*segment, bool) {
 	if c.off || !seg.Sealed {
 		return nil, false
 	}
@@ -87,7 +87,7 @@ func (c cache) load(seg journal.SegmentInfo, start state) (*segment, bool) {
 }
 
 // inside checks that what is said is about the segment's records.
-func (s *segment) inside(seg journal.SegmentInfo) bool {
+func (s *segment) inside(seg unit) bool {
 	return !slices.ContainsFunc(s.Runs, func(r Run) bool {
 		return r.First < seg.FirstSeq || r.Last >= seg.NextSeq || r.First > r.Last || r.From > r.To || r.Side < 0 || r.Side > 1
 	})
@@ -107,7 +107,7 @@ func same(a, b state) bool {
 
 // store writes the index of a segment that will not change. That it cannot be
 // written is no error: then it is made anew each time.
-func (c cache) store(seg journal.SegmentInfo, s *segment) {
+func (c cache) store(seg unit, s *segment) {
 	if c.off || !s.whole {
 		return
 	}

@@ -40,19 +40,20 @@ func Open(ctx context.Context, dir string, opts *Options) (*Index, error) {
 	files := cache{dir: dir, off: opts.NoCache}
 	x := &Index{}
 	var begin, at state
-	for i, seg := range segments {
-		s, ok := files.load(seg, at)
+	for first := 0; first < len(segments); {
+		u := unitFrom(segments[first:])
+		s, ok := files.load(u, at)
 		if !ok {
-			last := i == len(segments)-1
-			if s, err = scan(ctx, dir, seg, at, last, i == 0, opts); err != nil {
+			if s, err = scan(ctx, dir, u, at, opts); err != nil {
 				return nil, err
 			}
-			files.store(seg, s)
+			files.store(u, s)
 		}
-		if i == 0 {
+		if first == 0 {
 			begin = s.Start
 		}
 		at = s.End
+		first += u.segments
 		x.Runs = append(x.Runs, s.Runs...)
 		x.Gaps = append(x.Gaps, s.Gaps...)
 	}
@@ -104,14 +105,35 @@ type segment struct {
 	whole bool // the segment will not change any more, and all of it was read
 }
 
-// scan reads a segment. The losses that are recorded right before a record
-// belong to the segment that the one before it is in.
-func scan(ctx context.Context, dir string, seg journal.SegmentInfo, start state, last, first bool, opts *Options) (*segment, error) {
-	if opts.Read != nil {
-		opts.Read(seg.File)
+// unit is a segment with records, and those without before it, which a reader
+// cannot be made to begin behind. The last unit may lack the one with records.
+type unit struct {
+	journal.SegmentInfo        // of its last segment
+	first               uint64 // number of its first segment
+	segments            int
+	last                bool // there is none behind it
+}
+
+// unitFrom is the first unit of the segments.
+func unitFrom(segments []journal.SegmentInfo) unit {
+	n := 1
+	for n < len(segments) && segments[n-1].NextSeq == segments[0].FirstSeq {
+		n++
 	}
+	u := unit{SegmentInfo: segments[n-1], first: segments[0].Number, segments: n, last: n == len(segments)}
+	u.FirstSeq = segments[0].FirstSeq
+	return u
+}
+
+// scan reads a unit; of the last one all that is there. Each segment begins with
+// the definitions of all streams: by those, the losses at the end of one are told
+// from those at the beginning of the next.
+func scan(ctx context.Context, dir string, seg unit, start state, opts *Options) (*segment, error) {
 	if start == nil {
 		start = state{}
+	}
+	if opts.Read != nil {
+		opts.Read(seg.File)
 	}
 	r, err := journal.OpenReader(dir, &journal.ReaderOptions{FromSeq: seg.FirstSeq, Control: true, Salvage: true})
 	if err != nil {
@@ -119,7 +141,8 @@ func scan(ctx context.Context, dir string, seg journal.SegmentInfo, start state,
 	}
 	defer r.Close()
 	b := newBuilder(start)
-	s := &segment{Start: start, whole: true}
+	s := &segment{Start: start, whole: seg.Sealed}
+	defined := map[uint16]bool{}
 	for {
 		rec, err := r.Next(ctx)
 		if gap, ok := errors.AsType[*journal.GapError](err); ok {
@@ -133,26 +156,24 @@ func scan(ctx context.Context, dir string, seg journal.SegmentInfo, start state,
 			return nil, fmt.Errorf("%s: a new writer begins at record %d, behind which records were given already: try again", dir, again.Seq)
 		}
 		if err == io.EOF {
-			s.whole = false // its last losses may still come
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
+		if rec.Seq >= seg.NextSeq && !seg.last && (rec.Kind < journal.KindStream || rec.Kind == journal.KindStream && defined[rec.Stream]) {
+			break // the next segment
+		}
 		if rec.Kind >= journal.KindStream {
-			if rec.Kind == journal.KindLoss && (first || rec.Seq > seg.FirstSeq) {
-				if l, err := journal.ParseLoss(rec.Payload); err == nil {
-					b.lose(l, r.StreamName(l.Stream))
-				}
+			defined[rec.Stream] = defined[rec.Stream] || rec.Kind == journal.KindStream
+			if l, err := journal.ParseLoss(rec.Payload); err == nil && rec.Kind == journal.KindLoss {
+				b.lose(l, r.StreamName(l.Stream))
 			}
 			continue
 		}
-		if rec.Seq >= seg.NextSeq && !last {
-			break
-		}
 		b.see(rec, r.StreamName(rec.Stream))
 	}
-	s.whole = s.whole && seg.Sealed && !last && len(b.runs) <= maxRuns
+	s.whole = s.whole && len(b.runs) <= maxRuns
 	s.End, s.Runs, s.Gaps = b.sessions, b.runs, b.gaps
 	return s, nil
 }

@@ -205,7 +205,7 @@ func (s *Session) resend(ctx context.Context, from, to uint64) error {
 		to = s.next - 1
 	}
 	if from == 0 || from > to {
-		s.Say("%s asks for messages %d to %d, and there are none", s.id.Peer, from, to)
+		s.Say("%s asks for messages from %d on, and the last is %d", s.id.Peer, from, s.next-1)
 		return nil
 	}
 	r, err := s.source.Resend(ctx, s.id, from, to, time.Now, s.write)
