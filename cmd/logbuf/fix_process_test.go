@@ -16,8 +16,8 @@ import (
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
 
-// double is an engine in miniature, for a session over one connection.
-type double struct {
+// fixDouble is an engine in miniature, for a session over one connection.
+type fixDouble struct {
 	t        *testing.T
 	nc       net.Conn
 	me, peer string
@@ -27,12 +27,12 @@ type double struct {
 	sent     []string
 }
 
-func newDouble(t *testing.T, nc net.Conn, me, peer string, next int) *double {
+func newFIXDouble(t *testing.T, nc net.Conn, me, peer string, next int) *fixDouble {
 	nc.SetDeadline(time.Now().Add(time.Minute)) // a test that hangs says where
-	return &double{t: t, nc: nc, me: me, peer: peer, next: next, framer: fixbuf.NewFramer(0)}
+	return &fixDouble{t: t, nc: nc, me: me, peer: peer, next: next, framer: fixbuf.NewFramer(0)}
 }
 
-func (d *double) send(kind, fields string) {
+func (d *fixDouble) send(kind, fields string) {
 	body := fmt.Sprintf("35=%s|34=%d|49=%s|52=20261121-09:30:00.000|56=%s|%s", kind, d.next, d.me, d.peer, fields)
 	m := []byte(strings.ReplaceAll(fmt.Sprintf("8=FIX.4.4|9=%d|%s", len(body), body), "|", "\x01"))
 	m = fmt.Appendf(m, "10=%03d\x01", fixbuf.Checksum(m))
@@ -44,7 +44,7 @@ func (d *double) send(kind, fields string) {
 }
 
 // receive gives the next message, nil at the end.
-func (d *double) receive(h *fixbuf.Header) []byte {
+func (d *fixDouble) receive(h *fixbuf.Header) []byte {
 	for {
 		part, m, rest := d.framer.Next(d.rest)
 		d.rest = rest
@@ -70,8 +70,8 @@ func (d *double) receive(h *fixbuf.Header) []byte {
 	}
 }
 
-// seller fills orders until the buyer logs out, over one connection.
-func seller(t *testing.T, ln net.Listener, from int) (sent <-chan []string) {
+// fixSeller fills orders until the buyer logs out, over one connection.
+func fixSeller(t *testing.T, ln net.Listener, from int) (sent <-chan []string) {
 	out := make(chan []string, 1)
 	go func() {
 		nc, err := ln.Accept()
@@ -81,7 +81,7 @@ func seller(t *testing.T, ln net.Listener, from int) (sent <-chan []string) {
 			return
 		}
 		defer nc.Close()
-		d := newDouble(t, nc, "SERVER", "CLIENT", from)
+		d := newFIXDouble(t, nc, "SERVER", "CLIENT", from)
 		var h fixbuf.Header
 		for d.receive(&h) != nil {
 			switch {
@@ -99,15 +99,15 @@ func seller(t *testing.T, ln net.Listener, from int) (sent <-chan []string) {
 	return out
 }
 
-// buyer sends orders one by one, logs out, and gives what it sent.
-func buyer(t *testing.T, addr string, from, orders int) []string {
+// fixBuyer sends orders one by one, logs out, and gives what it sent.
+func fixBuyer(t *testing.T, addr string, from, orders int) []string {
 	t.Helper()
 	nc, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	d := newDouble(t, nc, "CLIENT", "SERVER", from)
+	d := newFIXDouble(t, nc, "CLIENT", "SERVER", from)
 	var h fixbuf.Header
 	d.send("A", "98=0|108=30|")
 	d.receive(&h)
@@ -135,8 +135,8 @@ func TestFIXThroughProxy(t *testing.T) {
 		addr, _ := freePort(t)
 		rec := start(t, nil, "record", "--frame", "fix", "--dir", dir, "--sync", "batch", "tcp-proxy://"+addr+"/"+ln.Addr().String())
 		rec.waitFor(t, "listening on")
-		theirs := seller(t, ln, from)
-		sent["CLIENT"] = append(sent["CLIENT"], buyer(t, addr, from, orders)...)
+		theirs := fixSeller(t, ln, from)
+		sent["CLIENT"] = append(sent["CLIENT"], fixBuyer(t, addr, from, orders)...)
 		sent["SERVER"] = append(sent["SERVER"], <-theirs...)
 		if i == 0 {
 			for len(follow(t, dir)) < 2*(orders+2) {
@@ -164,11 +164,11 @@ func TestFIXThroughProxy(t *testing.T) {
 			t.Errorf("%s: show %q, want %q", who, got, want)
 		}
 	}
-	serveDouble(t, dir)
+	serveFIXDouble(t, dir)
 }
 
-// serveDouble asks a server for what SERVER has sent.
-func serveDouble(t *testing.T, dir string) {
+// serveFIXDouble asks a server for what SERVER has sent.
+func serveFIXDouble(t *testing.T, dir string) {
 	t.Helper()
 	addr, _ := freePort(t)
 	srv := start(t, nil, "fix", "serve", dir, "--listen", addr, "--clients", "1")
@@ -178,7 +178,7 @@ func serveDouble(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	d := newDouble(t, nc, "CLIENT", "SERVER", 72)
+	d := newFIXDouble(t, nc, "CLIENT", "SERVER", 72)
 	var h fixbuf.Header
 	d.send("A", "98=0|108=30|")
 	if d.receive(&h); h.SeqNum != 72 {
@@ -259,7 +259,7 @@ func writeFIX(t *testing.T, dir, from, to string, n int) func(from, to string, n
 	}
 	sessions := fixbuf.NewRecorder(rec, nil)
 	add := func(from, to string, n int) {
-		d := double{t: t, nc: discard{}, me: from, peer: to, next: 1}
+		d := fixDouble{t: t, nc: nowhere{}, me: from, peer: to, next: 1}
 		for range n {
 			d.send("0", "")
 			if err := sessions.Record(false, []byte(d.sent[len(d.sent)-1])); err != nil {
@@ -277,7 +277,7 @@ func writeFIX(t *testing.T, dir, from, to string, n int) func(from, to string, n
 	return add
 }
 
-// discard is a connection that takes everything.
-type discard struct{ net.Conn }
+// nowhere is a connection that takes everything.
+type nowhere struct{ net.Conn }
 
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
