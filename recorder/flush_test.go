@@ -153,3 +153,45 @@ func TestCloseOnPanic(t *testing.T) {
 		t.Error("after the panic:", err)
 	}
 }
+
+// A disk that hangs holds up a panic no longer than Close; a claim that the
+// goroutine has left open holds up nothing.
+func TestCloseOnPanicDoesNotHang(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := new(fakeArchive)
+			release := func() {}
+			if hangs {
+				f, release = stalled()
+			}
+			r := startFake(t, f, nil)
+			p := mustProducer(t, r, "a", &ProducerOptions{Shared: true})
+			mustWrite(t, p, "1")
+			_ = mustClaim(t, p, 4)
+			began := time.Now()
+			func() {
+				defer func() {
+					if v := recover(); v != "a defect" {
+						t.Errorf("recovered %v", v)
+					}
+				}()
+				defer r.CloseOnPanic(3 * time.Second)
+				panic("a defect")
+			}()
+			want := time.Duration(0)
+			if hangs {
+				want = 3*time.Second + closeGrace
+			}
+			if d := time.Since(began); d != want {
+				t.Errorf("hanging disk %v: it took %v, want %v", hangs, d, want)
+			}
+			release()
+			if err := r.Close(t.Context()); err != nil && !hangs {
+				t.Error(err)
+			}
+			if n := len(f.all()); n != 1 && !hangs {
+				t.Errorf("%d records", n)
+			}
+		})
+	}
+}
