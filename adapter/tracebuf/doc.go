@@ -117,7 +117,9 @@
 // # Time
 //
 // A record has the wall clock of when the Tracer was made plus the monotonic
-// time since, which costs one reading of one clock: durations are right even
-// when the wall clock is set. It does not follow such a step, so that times of
-// other streams of a long-running process may be off by it.
+// time since, which costs one reading of one clock. Every 10 s the Tracer looks
+// whether the wall clock is off by 50 ms or more, because it was set or the
+// machine slept, and follows it: a span that was open then is that much too
+// long, or ends before it begins. Recorder.Stats counts such steps, and the
+// archive has a clock record of each.
 package tracebuf

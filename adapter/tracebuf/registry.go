@@ -103,8 +103,9 @@ func (r *registry) retry() bool {
 const rounds = 2
 
 // run writes definitions until stop is closed: those that wait, and in every
-// interval all of them if something else was written. used says so.
-func (r *registry) run(stop <-chan struct{}, interval time.Duration, used *atomic.Bool) {
+// interval all of them if something else was written. used says so. look is
+// called in every interval, too.
+func (r *registry) run(stop <-chan struct{}, interval time.Duration, used *atomic.Bool, look func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	retry := time.NewTimer(time.Hour)
@@ -121,6 +122,7 @@ func (r *registry) run(stop <-chan struct{}, interval time.Duration, used *atomi
 				retry.Reset(retryAfter)
 			}
 		case <-tick.C:
+			look()
 			if used.Swap(false) {
 				due = rounds
 			}

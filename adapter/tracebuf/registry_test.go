@@ -79,7 +79,7 @@ func TestDefinitionsFollowEvents(t *testing.T) {
 		var used atomic.Bool
 		stop := make(chan struct{})
 		var done sync.WaitGroup
-		done.Go(func() { r.run(stop, 10*time.Second, &used) })
+		done.Go(func() { r.run(stop, 10*time.Second, &used, func() {}) })
 		must(t, r.add([]byte("definition"), 0, "a"))
 		for tick, want := range []uint64{2, 3, 3, 4, 5, 5} {
 			if tick == 0 || tick == 3 {

@@ -33,9 +33,8 @@ type Tracer struct {
 	reg     *registry
 	stacks  stackTable
 
-	// The wall clock was base when start was taken.
-	start time.Time
-	base  int64
+	start time.Time    // the monotonic clock's zero
+	base  atomic.Int64 // the wall clock then, ns since the Unix epoch; moved when that is set
 
 	used atomic.Bool // something was written since the definitions were
 	last atomic.Uint32
@@ -75,15 +74,16 @@ func newTracer(rec *recorder.Recorder, opts *Options, every time.Duration) (*Tra
 	now := time.Now()
 	t := &Tracer{
 		rec: rec, stream: o.Stream, process: rand.Uint32(), reg: newRegistry(p),
-		start: now, base: now.UnixNano(), stop: make(chan struct{}),
+		start: now, stop: make(chan struct{}),
 	}
+	t.base.Store(now.UnixNano())
 	t.last.Store(t.process)
-	def := defineProcess(t.process, Process{Name: o.Process, PID: uint32(os.Getpid()), Start: t.base})
+	def := defineProcess(t.process, Process{Name: o.Process, PID: uint32(os.Getpid()), Start: now.UnixNano()})
 	if err := t.reg.add(def, 0, o.Process); err != nil {
 		_ = p.Close() // never fails
 		return nil, fmt.Errorf("tracebuf: %w", err)
 	}
-	t.stopped.Go(func() { t.reg.run(t.stop, every, &t.used) })
+	t.stopped.Go(func() { t.reg.run(t.stop, every, &t.used, t.look) })
 	return t, nil
 }
 
@@ -105,4 +105,16 @@ func (t *Tracer) Close(ctx context.Context) error {
 }
 
 // now is the time of a record, see Time in the package documentation.
-func (t *Tracer) now() int64 { return t.base + int64(time.Since(t.start)) }
+func (t *Tracer) now() int64 { return t.base.Load() + int64(time.Since(t.start)) }
+
+// clockStep is a difference from which on the wall clock was set, or the
+// machine slept.
+const clockStep = 50 * time.Millisecond
+
+// look follows a wall clock that was set.
+func (t *Tracer) look() {
+	now := time.Now()
+	if off := now.UnixNano() - t.base.Load() - int64(now.Sub(t.start)); time.Duration(off).Abs() >= clockStep {
+		t.base.Add(off)
+	}
+}

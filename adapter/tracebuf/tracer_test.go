@@ -390,6 +390,23 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
+// The clock follows the wall clock when that was set, and not otherwise.
+func TestClockFollowsSteps(t *testing.T) {
+	for _, tt := range []struct {
+		off     time.Duration // of the tracer's clock
+		follows bool
+	}{{time.Hour, true}, {-time.Hour, true}, {-100 * time.Millisecond, true}, {10 * time.Millisecond, false}, {0, false}} {
+		var tracer Tracer
+		tracer.start = time.Now()
+		before := tracer.start.UnixNano() + int64(tt.off)
+		tracer.base.Store(before)
+		tracer.look()
+		if off := time.Duration(tracer.now() - time.Now().UnixNano()).Abs(); tt.follows && off > clockStep || (tracer.base.Load() != before) != tt.follows {
+			t.Errorf("a clock that was off by %s is off by %s", tt.off, off)
+		}
+	}
+}
+
 func TestCloseWithoutRecorder(t *testing.T) {
 	rec := openRecorder(t, t.TempDir(), nil)
 	tracer := mustTracer(t, rec, nil)

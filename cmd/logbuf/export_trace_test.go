@@ -396,6 +396,32 @@ func readCSV(t *testing.T, dir, event string) [][]string {
 	return rows
 }
 
+// cat says what telemetry says, and prints what it cannot decode as it is.
+func TestCatOfTelemetry(t *testing.T) {
+	var stdout bytes.Buffer
+	cmd := newRootCmd()
+	cmd.SetOut(&stdout)
+	cmd.SetErr(io.Discard)
+	cmd.SetArgs([]string{"cat", telemetryArchive(t)})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fields := " ID=9223372036854775808 price=-5ticks symbol=AB Levels=[1.5 -2] Big=[-1 2] Buy=true Odd=false\n"
+	for _, want := range []string{
+		"  definition\n", "  order" + fields, "  begin order #1" + fields, "  end order #1\n", "  counter depth=-7bytes\n", "  counter load=0.5%\n",
+		"  sample 1 in github.com/nexus-logbuf/logbuf/cmd/logbuf.telemetryArchive\n", "  no telemetry\n",
+	} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("nothing says %q", want)
+		}
+	}
+	var p traceText
+	rec := journal.Record{Kind: tracebuf.KindEvent, Payload: make([]byte, 8)}
+	if text, ok := p.append([]byte("x"), rec); ok || string(text) != "x" {
+		t.Errorf("%q of an event without a definition", text)
+	}
+}
+
 // What cannot be decoded is left out and named.
 func TestExportOfBadTelemetry(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "archive")

@@ -82,7 +82,10 @@ func (l *line) pad(n int) {
 func (l *line) at(ns int64) string { return time.Unix(0, ns).In(l.zone).Format(timeLayout) }
 
 // textPrinter prints one line per record.
-type textPrinter struct{ line line }
+type textPrinter struct {
+	line  line
+	trace traceText
+}
 
 func (p *textPrinter) print(w io.Writer, rec journal.Record) error {
 	l := &p.line
@@ -93,7 +96,10 @@ func (p *textPrinter) print(w io.Writer, rec journal.Record) error {
 	case len(rec.Payload) == 0:
 		l.end()
 	default:
-		l.buf = appendPayload(l.buf, rec.Payload)
+		var ok bool
+		if l.buf, ok = p.trace.append(l.buf, rec); !ok {
+			l.buf = appendPayload(l.buf, rec.Payload)
+		}
 	}
 	l.buf = append(l.buf, '\n')
 	_, err := w.Write(l.buf)

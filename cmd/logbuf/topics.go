@@ -33,7 +33,8 @@ const formatsLong = `Output formats of cat, tail, grep and replay (--format):
 text  One line per record: sequence, time, stream, kind, size in bytes, payload.
           42  2026-11-21T09:30:00.123456789Z  trades  <text       27  {"px":101.5}
       The kind is the WebSocket opcode or the level of a log line where there is
-      one, else data or user-N.
+      one, else data or user-N. Telemetry of package tracebuf is decoded, where its
+      definitions came before it.
       '<' came in, '>' went out; + more fragments follow, ~ compressed as it was
       received, ! cut by a limit. Payloads that are UTF-8 are shown as they are,
       with control characters escaped; others are quoted with \x escapes. A line
