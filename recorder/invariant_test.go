@@ -64,7 +64,7 @@ func rounds(t *testing.T) (seed uint64, again func(n int) bool) {
 	}
 	s := os.Getenv("LOGBUF_SOAK")
 	if s == "" {
-		return seed, func(n int) bool { return n < scaled(25) }
+		return seed, func(n int) bool { return n < scaled(15) }
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -85,26 +85,26 @@ func options(rng *rand.Rand) *Options {
 }
 
 // trouble is what a disk does to an operation.
-func trouble(rng *rand.Rand) (ask func(n int) (err error, late time.Duration), what string) {
+func trouble(rng *rand.Rand) (ask func(n int) (late time.Duration, err error), what string) {
 	failAt, full := -1, 0
 	if rng.IntN(4) == 0 {
 		failAt = rng.IntN(400)
 	}
-	return func(n int) (error, time.Duration) {
+	return func(n int) (time.Duration, error) {
 		d := rng.IntN(100)
 		switch {
 		case failAt >= 0 && n >= failAt:
-			return syscall.EIO, 0
+			return 0, syscall.EIO
 		case full > 0:
 			full--
-			return syscall.ENOSPC, 0
+			return 0, syscall.ENOSPC
 		case d == 0:
 			full = rng.IntN(4)
-			return syscall.ENOSPC, 0
+			return 0, syscall.ENOSPC
 		case d < 10:
-			return nil, time.Duration(rng.IntN(1000)) * time.Microsecond
+			return time.Duration(rng.IntN(1000)) * time.Microsecond, nil
 		}
-		return nil, 0
+		return 0, nil
 	}, fmt.Sprintf("fails at operation %d", failAt)
 }
 
@@ -114,7 +114,7 @@ func fakeWorld(t *testing.T, rng *rand.Rand) *world {
 	ask, what := trouble(disk)
 	failed := false
 	f.before = func(n int, _ []byte) (int, error) {
-		err, late := ask(n)
+		late, err := ask(n)
 		time.Sleep(late)
 		switch {
 		case errors.Is(err, syscall.ENOSPC):
@@ -143,7 +143,7 @@ func journalWorld(t *testing.T, rng *rand.Rand) *world {
 	o.Journal.FS = fault
 	w := &world{rec: mustOpen(t, dir, o), what: what}
 	fault.SetHook(func(n int, _ vfs.Op) vfs.Verdict {
-		err, late := ask(n)
+		late, err := ask(n)
 		return vfs.Verdict{Err: err, Delay: late}
 	})
 	w.read = func(t *testing.T) ([]journal.Record, map[string]uint16) {

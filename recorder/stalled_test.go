@@ -312,12 +312,13 @@ func TestStalledClaimsAddUp(t *testing.T) {
 	r := startFake(t, f, &Options{LaneSize: 2048, StallLimit: 100 * time.Microsecond})
 	p := mustProducer(t, r, "a", &ProducerOptions{Shared: true})
 	const writers = 4
-	var offered, committed, leaked atomic.Uint64
+	var offered, committed, leaked, late atomic.Uint64
 	var wg sync.WaitGroup
 	for i := range writers {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(7, uint64(i)))
-			for n := range scaled(2000) {
+			few := func() bool { return leaked.Load() == 0 || late.Load() == 0 }
+			for n := 0; n < scaled(2000) || n < 100000 && few(); n++ {
 				rec := record(nil, i, n, rng.IntN(40))
 				c, err := p.TryClaim(1, 0, len(rec))
 				if err != nil {
@@ -338,6 +339,8 @@ func TestStalledClaimsAddUp(t *testing.T) {
 				offered.Add(1)
 				if c.Commit() {
 					committed.Add(1)
+				} else {
+					late.Add(1)
 				}
 			}
 		})
