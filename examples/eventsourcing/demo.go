@@ -30,7 +30,7 @@ func demo(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	args := []string{"-dir", dir, "-feed", "20000", "-quote-lane", "2048", "-snapshot-every", "3000"}
+	args := []string{"-dir", dir, "-feed", "20000", "-quote-lane", "2048", "-snapshot-every", "700"}
 	p, err := startProcess(os.Stderr, nil, args...)
 	if err != nil {
 		return err

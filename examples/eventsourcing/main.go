@@ -86,8 +86,7 @@ func serve(ctx context.Context, listen string, rate int, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	r := s.Rebuilt
-	fmt.Printf("rebuilt: sequence %d from a snapshot, %d records from the journal, %.1f ms; journal found %v\n", r.From, r.Records, float64(r.Took.Microseconds())/1e3, r.Recovery.Verdict)
+	fmt.Printf("rebuilt: %v\n", s.Rebuilt)
 	fmt.Printf("listening on %v\n", l.Addr())
 	market := make(chan error, 1)
 	go func() {

@@ -196,7 +196,7 @@ func (g *rig) check(t *testing.T) {
 	}
 	p := g.start(t, nil, "-feed", "0")
 	defer p.kill()
-	if !strings.HasPrefix(p.rebuilt, "sequence 0 ") {
+	if strings.HasPrefix(p.rebuilt, "snapshot of ") {
 		g.shots++
 	}
 	c, err := dial(p.addr)

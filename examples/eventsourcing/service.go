@@ -62,6 +62,14 @@ type Rebuilt struct {
 	Recovery journal.Recovery
 }
 
+func (r Rebuilt) String() string {
+	shot := "no snapshot"
+	if r.From > 0 {
+		shot = fmt.Sprintf("snapshot of sequence %d", r.From)
+	}
+	return fmt.Sprintf("%s, %d records from the journal, %.1f ms; journal found %v", shot, r.Records, float64(r.Took.Microseconds())/1e3, r.Recovery.Verdict)
+}
+
 // pending is a command on its way through the journal.
 type pending struct {
 	done   chan struct{} // closed when result is there
