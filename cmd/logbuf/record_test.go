@@ -198,6 +198,7 @@ STREAM     RECORDS  BYTES    LOST  GAPS  RING HIGH  CONNECTIONS
 a          1,500    512 KiB  0     1     50%        2
 long name  500      512 KiB  3     0     100%       1
 lost: 3 records (30 B; overload 2, write error 1) and 1 gap of unknown size; the archive says which, as far as it could be written
+how large a ring would have held it: logbuf stat day1 --sizing
 claims that were open for too long, and passed: 4
 wrote 2.0 MiB in 1 segment; longest wait until durable 12ms
 NOT WRITTEN: 5 records that had come

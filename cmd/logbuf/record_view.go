@@ -12,6 +12,7 @@ import (
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/capture"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
+	"github.com/nexus-logbuf/logbuf/journal"
 )
 
 // rateOver is how long a stretch the shown rates are taken over.
@@ -122,6 +123,9 @@ func printRecordReport(w io.Writer, r *capture.Report) {
 			which = "; the archive says which, as far as it could be written"
 		}
 		fmt.Fprintf(w, "lost: %s (%s%s) and %s of unknown size%s\n", cli.Plural(r.Lost, "record"), cli.Bytes(r.LostBytes), byReason(r.LostBy), cli.Plural(r.Gaps, "gap"), which)
+	}
+	if r.LostBy[journal.LossOverload] > 0 {
+		fmt.Fprintf(w, "how large a ring would have held it: logbuf stat %s --sizing\n", shellWord(r.Dir))
 	}
 	if r.Abandoned > 0 {
 		fmt.Fprintf(w, "claims that were open for too long, and passed: %s\n", cli.Count(r.Abandoned))

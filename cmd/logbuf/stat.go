@@ -33,6 +33,9 @@ counted. 'logbuf verify' also checks what no record needs, and lists all damage.
               and comes while the backlog is written.
   MARGIN      so many times the burst fits into the ring.
 
+A source that waits, as standard input does, needs no ring that holds a stall: it is
+held up, and offers what it is let.
+
 --stall is how long the disk may take for one write or sync: 'logbuf bench-disk'
 measures it, and 'logbuf record' reports its longest wait until durable. If several
 producers of a program write to one stream, each has a ring of its own, and the advice
