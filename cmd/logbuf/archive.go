@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/cli"
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 type archive struct {
 	dir    string
 	reader *journal.Reader
+	next   func(context.Context) (journal.Record, error) // the reader's, or that of the messages made of its records
 	names  *streamNames
 }
 
@@ -24,7 +26,16 @@ func openArchive(dir string, opts *journal.ReaderOptions) (*archive, error) {
 	if err != nil {
 		return nil, readError(dir, err)
 	}
-	return &archive{dir: dir, reader: r, names: newStreamNames(r)}, nil
+	return &archive{dir: dir, reader: r, next: r.Next, names: newStreamNames(r)}, nil
+}
+
+// openMessages opens an archive to be read as messages.
+func openMessages(dir string, opts *journal.ReaderOptions) (*archive, error) {
+	m, err := wsbuf.OpenMessages(dir, opts)
+	if err != nil {
+		return nil, readError(dir, err)
+	}
+	return &archive{dir: dir, reader: m.Reader(), next: m.Next, names: newStreamNames(m.Reader())}, nil
 }
 
 func (a *archive) close() { a.reader.Close() } // it was only read: nothing can be lost by a failing close
@@ -68,7 +79,7 @@ func (p *pass) run(ctx context.Context) (ended bool, err error) {
 		p.say("warning: the archive begins at record %d; what came before was trimmed, or is lost: logbuf verify %s tells which", first, shellWord(p.dir))
 	}
 	for n := uint64(0); p.limit == 0 || n < p.limit; {
-		rec, err := p.reader.Next(ctx)
+		rec, err := p.next(ctx)
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
@@ -108,6 +119,12 @@ func (p *pass) passes(err error) (goesOn bool, failed error) {
 	}
 	if again, ok := errors.AsType[*journal.ReissueError](err); ok {
 		p.say("warning: a new writer (epoch %d) begins at record %d: what was printed from there on was not durable and is gone", again.Epoch, again.Seq)
+		return true, nil
+	}
+	if unread, ok := errors.AsType[*wsbuf.MessageError](err); ok {
+		if p.sel.match(unread.Record, p.names) {
+			p.say("warning: stream %s: %v", p.names.of(unread.Record.Stream), unread)
+		}
 		return true, nil
 	}
 	return false, nil

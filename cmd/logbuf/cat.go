@@ -16,6 +16,10 @@ byte and nothing else: what was recorded with 'record -' comes back as it went i
 With --order time they are sorted by their time: a record is held back until one is
 later by --window, and one that comes later than that is printed where it comes.
 
+With --messages, frames of WebSockets are put together to messages: fragments
+joined, what was recorded compressed (record --deflate raw, or a tap) inflated. A
+message that is not whole, or refers to one that was lost, is a warning on stderr.
+
 Every byte is checked before it is printed. A torn tail, which a crash leaves
 behind, is a warning on stderr and exit code 0; damage is exit code 2 after all
 that stands before it was printed.`
@@ -58,6 +62,7 @@ func newCatCmd() *cobra.Command {
 	}
 	print.addFlags(cmd, formatText)
 	sel.addFlags(cmd.Flags())
+	sel.addMessages(cmd.Flags())
 	sel.addLast(cmd.Flags())
 	sel.addOrder(cmd)
 	complete(cmd, "stream", completeStream)

@@ -121,6 +121,7 @@ func newExportCmd() *cobra.Command {
 	f.BoolVar(&e.salvage, "salvage", false, "go on behind damage, and say what is missing")
 	f.Uint64VarP(&e.limit, "limit", "n", 0, "export at most this `number` of data records (default all)")
 	e.sel.addFlags(f)
+	e.sel.addMessages(f)
 	e.sel.addLast(f)
 	complete(cmd, "stream", completeStream)
 	complete(cmd, "event", completeEvent)

@@ -80,6 +80,7 @@ func newGrepCmd() *cobra.Command {
 	f.Uint64VarP(&g.limit, "limit", "n", 0, "end after this `number` of matches (default all)")
 	g.print.addFlags(cmd, formatText)
 	g.sel.addFlags(f)
+	g.sel.addMessages(f)
 	g.sel.addLast(f)
 	g.sel.addOrder(cmd)
 	complete(cmd, "stream", completeStream)

@@ -112,6 +112,46 @@ sources:
 
 // What a server sends beyond --max-frame is counted, with a report that says so;
 // that is no failure.
+// A feed that compresses, recorded in each way, and read back with cat.
+func TestRecordDeflate(t *testing.T) {
+	message := strings.Repeat("all the same words ", 20)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionContextTakeover, CompressionThreshold: 1})
+		if err != nil {
+			return
+		}
+		for range 3 {
+			c.Write(r.Context(), websocket.MessageText, []byte(message))
+		}
+		c.Close(websocket.StatusNormalClosure, "")
+	}))
+	defer srv.Close()
+	for _, tc := range []struct {
+		deflate        string
+		packed, shaken int
+	}{{"off", 0, 0}, {"raw", 3, 1}, {"inflate", 0, 1}} {
+		t.Run(tc.deflate, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "day1")
+			if code, _, stderr := runRecord("ws"+strings.TrimPrefix(srv.URL, "http"), "--dir", dir, "--deflate", tc.deflate); code != 0 {
+				t.Fatalf("code %d: %s", code, stderr)
+			}
+			var frames, messages bytes.Buffer
+			if code := run([]string{"cat", dir}, &frames, &frames) + run([]string{"cat", dir, "--messages"}, &messages, &messages); code != 0 {
+				t.Fatalf("%s%s", &frames, &messages)
+			}
+			if n := strings.Count(frames.String(), "<text~"); n != tc.packed {
+				t.Errorf("%d compressed frames:\n%s", n, &frames)
+			}
+			if n := strings.Count(frames.String(), "permessage-deflate"); n != tc.shaken {
+				t.Errorf("%d handshakes:\n%s", n, &frames)
+			}
+			if n := strings.Count(messages.String(), strings.TrimSpace(message)); n != 3 {
+				t.Errorf("%d messages:\n%s", n, &messages)
+			}
+		})
+	}
+}
+
 func TestRecordTooLarge(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, nil)

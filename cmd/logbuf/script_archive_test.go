@@ -23,7 +23,7 @@ var archiveStart = time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC)
 //
 //	mkarchive [-n COUNT] [-size BYTES] [-segment BYTES] [-torn] [-keep] DIR [SPEC]
 //
-// SPEC has one record a line: stream, offset from archiveStart, what, payload. What is data, text, binary, ping, out,
+// SPEC has one record a line: stream, offset from archiveStart, what, payload. What is data, text, binary, packed (text, compressed), part, rest, ping, out,
 // user, mark, debug, info, error, fatal (log lines) or loss (its payload: first records bytes); payloads may have Go's escapes. -n appends COUNT generated
 // records of BYTES, a millisecond apart, on the streams trades and book in turn. -torn leaves the archive as a crash in
 // the middle of its last write would. -keep leaves the writer open until the script ends.
@@ -92,6 +92,9 @@ var specKinds = map[string]journal.Record{
 	"data":   {Kind: journal.KindData},
 	"text":   {Kind: journal.KindData, Flags: 1 | journal.FlagFinal},
 	"binary": {Kind: journal.KindData, Flags: 2 | journal.FlagFinal},
+	"packed": {Kind: journal.KindData, Flags: 1 | journal.FlagFinal | journal.FlagCompressed},
+	"part":   {Kind: journal.KindData, Flags: 1},
+	"rest":   {Kind: journal.KindData, Flags: journal.FlagFinal},
 	"ping":   {Kind: journal.KindData, Flags: 9 | journal.FlagFinal},
 	"out":    {Kind: journal.KindData, Flags: 1 | journal.FlagFinal | journal.FlagOutbound},
 	"user":   {Kind: 7},

@@ -25,6 +25,7 @@ type selection struct {
 	hasFrom bool // fromSeq was given
 	streams []string
 	level   level
+	whole   bool         // messages, not frames
 	order   string       // "time", or "seq" or empty
 	window  cli.Duration // of order time
 }
@@ -36,6 +37,11 @@ func (s *selection) addFlags(f *pflag.FlagSet) {
 	f.Var(&s.to, "to-time", "only records of this `time` or earlier")
 	f.StringArrayVar(&s.streams, "stream", nil, "only records of the stream with this `name`; may be given several times")
 	f.Var(&s.level, "level", "only log lines of this `level` or above: debug, info, warn, error, error+4 (see the package adapter/slogbuf)")
+}
+
+// addMessages adds --messages, for the commands that read with a pass.
+func (s *selection) addMessages(f *pflag.FlagSet) {
+	f.BoolVar(&s.whole, "messages", false, "WebSocket messages, not frames: fragments joined, compressed ones inflated")
 }
 
 // addLast adds --last, for the commands that do not begin at the end anyway.
@@ -120,6 +126,9 @@ func (s *selection) open(dir string, opts *journal.ReaderOptions) (*archive, err
 		s.fromSeq = next - min(next, s.last)
 	}
 	s.narrow(opts)
+	if s.whole {
+		return openMessages(dir, opts)
+	}
 	return openArchive(dir, opts)
 }
 

@@ -59,6 +59,7 @@ func newTailCmd() *cobra.Command {
 	}
 	t.print.addFlags(cmd, formatText)
 	t.sel.addFlags(cmd.Flags())
+	t.sel.addMessages(cmd.Flags())
 	t.sel.addOrder(cmd)
 	complete(cmd, "stream", completeStream)
 	cmd.Flags().Uint64VarP(&t.last, "lines", "n", 10, "print the last `number` of records")
