@@ -66,9 +66,10 @@ mutants: ## one defect at a time in the rings, the parker, the channels, the rec
 spin: ## checks the model of the park/wake handshake; needs Debian's spin and a C compiler
 	spec/park/run.sh
 
-soak: ## rings and channels with everything going wrong, for SOAK, and as long again under the race detector; then 200 recordings killed, and 200 services
+soak: ## rings and channels with everything going wrong, for SOAK, and as long again under the race detector; the recorder likewise; then 200 recordings killed, and 200 services
 	LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 24h -v ./internal/soak
 	LOGBUF_SOAK=$(SOAK) $(GO) test -race -count=1 -timeout 24h -v ./internal/soak
+	LOGBUF_SOAK=$(SOAK) $(GO) test -race -count=1 -timeout 24h -v -run TestEveryRecord ./recorder
 	cd cmd/logbuf && LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 1h -v -run TestKilled .
 	cd examples && LOGBUF_SOAK=$(SOAK) $(GO) test -count=1 -timeout 1h -v -run 'Killed|Python|PowerCut' ./eventsourcing
 

@@ -11,7 +11,7 @@ import (
 const (
 	clockLooks = time.Second           // between the archiver's looks at the wall clock while it is awake
 	clockStep  = 50 * time.Millisecond // a difference from which on the wall clock was set; smaller ones are followed and not recorded
-	clockNoise = 10 * time.Microsecond // a difference that is not followed: reading both clocks takes time
+	clockNoise = time.Microsecond      // a difference that is not followed: reading both clocks takes time
 )
 
 // clock tells the time of records. The system's wall clock costs two readings
