@@ -221,7 +221,7 @@ func TestFIXUsage(t *testing.T) {
 		{"fix show FIX", 64, "there are 2 sessions: give one with --session: FIX.4.4:A-B FIX.4.4:B-C"},
 		{"fix show FIX --session x", 1, `no session is named "x"; there are: FIX.4.4:A-B FIX.4.4:B-C`},
 		{"fix show FIX --session FIX.4.4:A-B --sender C", 1, `it is between "A" and "B"`},
-		{"fix show FIX --session FIX.4.4:A-B --from 9", 0, "no such message; FIX.4.4:A-B has 1 to 3 of A"},
+		{"fix show FIX --session FIX.4.4:A-B --from 9", 0, "no such message; of FIX.4.4:A-B it has 1 to 3 of A"},
 		{"fix show FIX --from 9 --to 3", 64, "--from 9 is after --to 3"},
 		{"fix show FIX --direction up", 64, "must be in or out"},
 		{"fix show FIX --raw --json", 64, "give one of them"},

@@ -139,7 +139,7 @@ func (f *fixShow) run(cmd *cobra.Command, dir string) error {
 		return flushErr
 	}
 	if err == nil && shown == 0 {
-		a.say("no such message; %s has %s", session, a.ranges(session))
+		a.say("the archive has no such message; of %s it has %s, less what fix sessions --gaps lists", session, a.ranges(session))
 	}
 	if ctx.Err() != nil {
 		return interruptIsFine(context.Cause(ctx))

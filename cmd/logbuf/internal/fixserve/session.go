@@ -52,7 +52,7 @@ var errOver = errors.New("over")
 // done, when it says goodbye. A logout by either side is a good end.
 func (s *Session) Serve(ctx context.Context, conn net.Conn) error {
 	s.conn, s.framer, s.buf = conn, fixbuf.NewFramer(maxMessage), make([]byte, 16<<10)
-	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })() // ends what waits, also for a peer that reads nothing
 	if err := s.logon(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -208,7 +208,12 @@ func (s *Session) resend(ctx context.Context, from, to uint64) error {
 		s.Say("%s asks for messages from %d on, and the last is %d", s.id.Peer, from, s.next-1)
 		return nil
 	}
-	r, err := s.source.Resend(ctx, s.id, from, to, time.Now, s.write)
+	r, err := s.source.Resend(ctx, s.id, from, to, time.Now, func(m []byte) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return s.write(m)
+	})
 	s.Say("%s asks for messages %d to %d: sent %d again, gap fills for %d, of which the archive lacks %d",
 		s.id.Peer, from, to, r.Messages, r.Filled, r.Missing)
 	return err
