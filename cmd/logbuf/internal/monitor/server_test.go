@@ -36,7 +36,7 @@ func serve(t *testing.T, b bounds, s *capture.Snapshot) (url string, srv *Server
 
 func get(t *testing.T, url string) (code int, body string, header http.Header) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
 	resp, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestSlowClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			all.Go(func() {
-				_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+				_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 				if _, err := io.Copy(io.Discard, conn); errors.Is(err, net.ErrClosed) || isTimeout(err) {
 					t.Errorf("after %q the server keeps the connection: %v", begin, err)
 				}
