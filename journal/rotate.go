@@ -184,18 +184,13 @@ func (w *Writer) askForNext() {
 	}
 }
 
-// prepareLoop is the preparer: it creates the next segment's file off the write path, and looks how much room there is.
+// prepareLoop is the preparer: it creates the next segment's file off the write path.
 func (w *Writer) prepareLoop() {
 	defer w.done.Done()
-	look := time.NewTicker(spaceEvery)
-	defer look.Stop()
-	w.lookAtSpace(time.Now())
 	for {
 		select {
 		case <-w.prepare:
 			w.prepareOnce()
-		case now := <-look.C:
-			w.lookAtSpace(now)
 		case <-w.quit:
 			return
 		}

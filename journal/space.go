@@ -11,7 +11,7 @@ const (
 	spaceLeast  = 10 * time.Second  // less time tells nothing about the rate
 )
 
-// space is what the preparer has seen of the disk. A rate needs two looks: it is taken over the time since old, and recent becomes old once it
+// space is what was seen of the disk. A rate needs two looks: it is taken over the time since old, and recent becomes old once it
 // is a window old itself.
 type space struct {
 	mu               sync.Mutex // never held during I/O
@@ -24,6 +24,21 @@ type space struct {
 type spaceLook struct {
 	at   time.Time
 	free int64
+}
+
+// watchSpace looks at the disk until Close. Nothing waits for it, not even Close: a disk that does not answer may keep it for ever, while
+// a takeover has gone to another one.
+func (w *Writer) watchSpace() {
+	tick := time.NewTicker(spaceEvery)
+	defer tick.Stop()
+	for now := time.Now(); ; {
+		w.lookAtSpace(now)
+		select {
+		case now = <-tick.C:
+		case <-w.quit:
+			return
+		}
+	}
 }
 
 // lookAtSpace asks how much room there is where the archive is being written.

@@ -118,3 +118,40 @@ func TestRealDisk(t *testing.T) {
 		t.Errorf("%d of %d bytes free", st.DiskFree, st.DiskSize)
 	}
 }
+
+// deadDisk is a disk that never says how much room it has.
+type deadDisk struct {
+	vfs.FS
+	asked, ended chan struct{}
+}
+
+func (d *deadDisk) Space(dir string) (free, size int64, err error) {
+	close(d.asked)
+	<-d.ended
+	return d.FS.Space(dir)
+}
+
+// A disk that does not answer holds up neither records, nor Stats, nor Close.
+func TestDiskDoesNotAnswer(t *testing.T) {
+	disk := &deadDisk{vfs.NewMem(), make(chan struct{}), make(chan struct{})}
+	defer close(disk.ended)
+	w, err := Open("archive", &Options{FS: disk, SegmentSize: minSegmentSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-disk.asked
+	for range 10 { // several segments
+		if _, err := w.Append(Record{Payload: make([]byte, minSegmentSize/2)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := w.Stats(); !st.DiskAt.IsZero() || st.Segments < 3 {
+		t.Errorf("%d segments, the disk was seen at %v", st.Segments, st.DiskAt)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

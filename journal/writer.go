@@ -88,6 +88,7 @@ func Open(dir string, opts *Options) (*Writer, error) {
 	go w.syncLoop()
 	go w.prepareLoop()
 	w.startKeeper()
+	go w.watchSpace()
 	return w, nil
 }
 
