@@ -406,14 +406,14 @@ func TestSystemdWhileTheDiskHangs(t *testing.T) {
 	manager := newSystemd(t)
 	dir, hang := filepath.Join(t.TempDir(), "archive"), filepath.Join(t.TempDir(), "hang")
 	in, first, end := pipeLines(t)
-	p := startReading(t, in, []string{"NOTIFY_SOCKET=" + manager.name, "WATCHDOG_USEC=400000", hangVariable + "=" + hang}, "record", "-", "--dir", dir)
+	p := startReading(t, in, []string{"NOTIFY_SOCKET=" + manager.name, "WATCHDOG_USEC=200000", hangVariable + "=" + hang}, "record", "-", "--dir", dir)
 	in.Close()
 	manager.hearsLast("READY=1")
 	<-first
 	if err := os.WriteFile(hang, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 6 {
+	for range 4 {
 		manager.hearsLast("WATCHDOG=1")
 	}
 	p.Process.Signal(os.Interrupt)

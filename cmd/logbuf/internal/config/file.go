@@ -179,6 +179,9 @@ func (f *file) spec(url, name *yaml.Node) (source.Spec, error) {
 	if err != nil {
 		return source.Spec{}, fmt.Errorf("url %w", err)
 	}
+	if _, err := source.Parse(raw); err != nil {
+		return source.Spec{}, err // it can quote what stands in the file
+	}
 	target, err := f.expand.url(raw)
 	if err != nil {
 		return source.Spec{}, fmt.Errorf("url: %w", err)

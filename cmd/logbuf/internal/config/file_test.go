@@ -158,6 +158,7 @@ sources:
 // All that is wrong is said at once, each with its line.
 func TestProblems(t *testing.T) {
 	t.Setenv("HUSH", "secret\x01")
+	t.Setenv("SECRET", "topsecret")
 	t.Setenv("EMPTY", "")
 	const head = "dir: x\nsources:\n- url: ws://h/a\n" // lines 1 to 3
 	for _, tc := range []struct {
@@ -199,6 +200,8 @@ func TestProblems(t *testing.T) {
 			"f:8: header D: ${HOME…}: must be ${env:NAME}", "f:9: header E: a ${ has no }", "f:10: header F: ${credential:a}: $CREDENTIALS_DIRECTORY is not set", "f:11: dir stands here twice"}},
 		{"variables where none may be", "dir: ${file:x}\nsync: ${env:HUSH}\nsources:\n- url: ws://h/${env:HUSH}\n- url: ws://h/?x=${env:NO_SUCH}\n", []string{
 			"f:1: dir ${file:x}: a path takes ${env:NAME} only", "f:2: sync takes no ${…}", "f:4: url: ${…} may stand in the query only", "f:5: url: ${env:NO_SUCH}: the"}},
+		{"URLs that are none, with a secret", "dir: x\nsources:\n- url: h/p?k=${env:SECRET}\n- url: http://h/p?k=${env:SECRET}\n- url: ws://u:p@h/p?k=${env:SECRET}\n- url: tcp://h?k=${env:SECRET}\n- url: ws://h:x?k=${env:SECRET}\n", []string{
+			`f:3: source "h/p": must be ws://`, "f:4: source http://…", "f:5: source ws://h/p: a user", "f:6: source tcp://h: must be tcp://HOST:PORT", "f:7: source ws://h:x: bad URL"}},
 		{"headers", head + "  headers: {authorization: Bearer x, X-Api-Key: y, a b: c, Upgrade: x, D: '${env:HUSH}', E: 1, e: 2}\n", []string{
 			"f:4: header D: the value of header D has control characters", "f:4: header Upgrade: header Upgrade belongs to the handshake",
 			"f:4: header X-Api-Key: a secret must not stand in the file", `f:4: header a b: "a b" is not a header name`,
@@ -220,7 +223,7 @@ func TestProblems(t *testing.T) {
 					t.Errorf("got  %s\nwant %s", got[i], want)
 				}
 			}
-			if strings.Contains(err.Error(), "secret\x01") {
+			if strings.Contains(err.Error(), "secret\x01") || strings.Contains(err.Error(), "topsecret") {
 				t.Errorf("a secret: %q", err)
 			}
 		})

@@ -79,10 +79,11 @@ func (s Spec) Clash(others []Spec) error {
 	return nil
 }
 
-// splitName takes NAME= off an argument. A '=' inside a URL is not one.
+// splitName takes NAME= off an argument. A '=' inside a URL, or behind a '?', is
+// not one.
 func splitName(arg string) (name, rest string) {
 	before, after, ok := strings.Cut(arg, "=")
-	if !ok || before == "" || strings.Contains(before, "://") {
+	if !ok || before == "" || strings.Contains(before, "://") || strings.Contains(before, "?") {
 		return "", arg
 	}
 	return before, after
@@ -92,9 +93,10 @@ func parseTarget(s string) (Spec, error) {
 	if s == "-" {
 		return Spec{Kind: Stdin, Name: "stdin"}, nil
 	}
-	scheme, _, ok := strings.Cut(s, "://")
+	shown, _, _ := strings.Cut(s, "?")
+	scheme, _, ok := strings.Cut(shown, "://")
 	if !ok {
-		return Spec{}, fmt.Errorf("source %q: must be ws://…, wss://…, tcp://HOST:PORT, tcp-listen://HOST:PORT, tcp-proxy://HOST:PORT/UPSTREAM:PORT, or - for standard input", s)
+		return Spec{}, fmt.Errorf("source %q: must be ws://…, wss://…, tcp://HOST:PORT, tcp-listen://HOST:PORT, tcp-proxy://HOST:PORT/UPSTREAM:PORT, or - for standard input", shown)
 	}
 	switch strings.ToLower(scheme) {
 	case "ws", "wss":

@@ -33,6 +33,8 @@ func TestParse(t *testing.T) {
 		{arg: "tcp-proxy://h:1/h:5?x", err: "nothing may follow"},
 		{arg: "", err: "must be ws://"},
 		{arg: "day1", err: "must be ws://"},
+		{arg: "h/p?key=secret", err: `"h/p": must be ws://`},
+		{arg: "h/p?key=secret&u=ws://h", err: `"h/p": must be ws://`},
 		{arg: "=ws://h", err: "scheme"},
 		{arg: "http://h/p?key=secret", err: "begins with ws://"},
 		{arg: "https://h", err: "begins with wss://"},
