@@ -395,3 +395,53 @@ func TestDays(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkOpen makes the index of 100 000 messages in 20 sessions, first from the
+// records and then from the files; ns/op is for all of them.
+func BenchmarkOpen(b *testing.B) {
+	const messages, sessions = 100_000, 20
+	dir := b.TempDir()
+	rec, err := recorder.Open(dir, &recorder.Options{Journal: journal.Options{SegmentSize: 4 << 20}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	to := fixbuf.NewRecorder(rec, &fixbuf.Options{Overload: recorder.OverloadWait})
+	for i := range messages {
+		m := message(fmt.Sprintf("35=D|49=C%02d|56=X|34=%d|52=20261121-09:30:00.000|58=%s", i%sessions, i/sessions+1, strings.Repeat("x", 80)))
+		if err := to.Record(true, m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	to.Close()
+	if err := rec.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for _, from := range []string{"records", "files"} {
+		b.Run(from, func(b *testing.B) {
+			for b.Loop() {
+				x, err := Open(b.Context(), dir, &Options{NoCache: from == "records"})
+				if err != nil || len(x.Sessions) != sessions {
+					b.Fatal(len(x.Sessions), err)
+				}
+			}
+		})
+	}
+	b.Run("find 10", func(b *testing.B) {
+		x, err := Open(b.Context(), dir, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			n := 0
+			err := Read(b.Context(), dir, "FIX.4.4:C07-X", x.Find("FIX.4.4:C07-X", 0, 4000, 4009), func(journal.Gap) {}, func(m *Message) error {
+				if m.Header.SeqNum >= 4000 && m.Header.SeqNum <= 4009 {
+					n++
+				}
+				return nil
+			})
+			if err != nil || n != 10 {
+				b.Fatal(n, err)
+			}
+		}
+	})
+}
