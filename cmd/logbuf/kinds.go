@@ -3,12 +3,19 @@ package main
 import (
 	"fmt"
 
+	"github.com/gobwas/ws"
 	"github.com/nexus-logbuf/logbuf/adapter/slogbuf"
+	"github.com/nexus-logbuf/logbuf/adapter/wsbuf"
 	"github.com/nexus-logbuf/logbuf/journal"
 )
 
 // opcodes are the source codes that have a name: those of WebSocket frames.
-var opcodes = [16]string{1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
+var opcodes = func() (names [16]string) {
+	for _, op := range []ws.OpCode{ws.OpText, ws.OpBinary, ws.OpClose, ws.OpPing, ws.OpPong} {
+		names[op] = wsbuf.OpName(op)
+	}
+	return names
+}()
 
 var controlKinds = map[uint8]string{
 	journal.KindStream: "stream", journal.KindLoss: "loss", journal.KindClock: "clock",
@@ -56,6 +63,8 @@ func makeLabel(rec journal.Record) string {
 	code := rec.Flags & journal.FlagSourceMask
 	label := kindName(rec)
 	switch {
+	case rec.Kind == wsbuf.KindHandshake:
+		label = "handshake"
 	case rec.Kind != journal.KindData || code == 0:
 	case opcodes[code] != "":
 		label = opcodes[code]
