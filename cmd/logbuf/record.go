@@ -61,7 +61,8 @@ recording is keeping up, and /debug/vars, to everybody who reaches the address:
 there is no password. See docs/OPERATIONS.md.
 
 Ctrl-C once: say goodbye, write what has come, seal, report. Twice: stop at once
-and say which records that cost.
+and say which records that cost. SIGTERM is like Ctrl-C; a terminal that goes
+(SIGHUP) is like the first.
 
 With --config FILE, sources and settings come from a YAML file, which can say
 something else of each source: logbuf help config. Flags override it. --check says
