@@ -187,7 +187,7 @@ func sizingNotes(s *streamSizing, stall time.Duration) (notes []string) {
 		notes = append(notes, "no ring would have held this: it is not a burst, the disk is too slow for the stream. A larger ring only puts the loss off")
 	case s.Overlong(stall):
 		notes = append(notes, fmt.Sprintf("an overload lasted %s, longer than the stall: take more than the ring that overflowed, by %s, or look with --stall %v",
-			cli.Elapsed(longest), cli.Bytes(s.LostBytes), cli.Duration(longest.Truncate(time.Second)+time.Second)))
+			cli.Elapsed(longest), cli.Bytes(s.LostBytes), cli.Duration(min(longest.Truncate(time.Second)+time.Second, sizing.MaxStall))))
 	}
 	if s.ClockSteps > 0 {
 		notes = append(notes, fmt.Sprintf("its clock was set back %s; the times on both sides count as one after the other", cli.Plural(s.ClockSteps, "time")))
