@@ -141,6 +141,9 @@ type eventRows struct {
 
 type spanKey struct{ track, span uint32 }
 
+// maxBegun is the most open spans whose begin is remembered. A program that does not end its spans has more.
+const maxBegun = 1 << 20
+
 func newEventRows(names *streamNames, d *tracebuf.Decoder, name string, out io.Writer) (*eventRows, error) {
 	var schemas []tracebuf.Schema
 	var known []string
@@ -182,6 +185,9 @@ func (t *eventRows) print(_ io.Writer, rec journal.Record) error {
 	key := spanKey{e.Track.ID, e.Span}
 	switch e.Kind {
 	case tracebuf.KindBegin:
+		if len(t.begun) == maxBegun {
+			clear(t.begun)
+		}
 		t.begun[key] = e.Time
 	case tracebuf.KindEnd:
 		t.row.Took = -1

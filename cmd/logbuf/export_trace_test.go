@@ -35,14 +35,14 @@ var oneOrder = traceOrder{ID: 1 << 63, Price: -5, Symbol: [4]byte{'A', 'B'}, Lev
 
 // session is a run of a program with telemetry.
 type session struct {
-	t      *testing.T
+	t      testing.TB
 	rec    *recorder.Recorder
 	tracer *tracebuf.Tracer
 	order  *tracebuf.Event[traceOrder]
 	step   *tracebuf.Event[struct{}]
 }
 
-func openSession(t *testing.T, dir, process string) *session {
+func openSession(t testing.TB, dir, process string) *session {
 	t.Helper()
 	s := &session{t: t}
 	var err error
@@ -78,7 +78,7 @@ func (s *session) close() {
 }
 
 // telemetryArchive is an archive of two runs, with everything that exports have to make right.
-func telemetryArchive(t *testing.T) string {
+func telemetryArchive(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "archive")
 	s := openSession(t, dir, "first")
@@ -352,6 +352,33 @@ func TestPerfettoOfClockThatGoesBack(t *testing.T) {
 		}
 		if len(trace.events) < 10 {
 			t.Errorf("%d events", len(trace.events))
+		}
+	}
+}
+
+// A program that forgets to end its spans makes a trace nevertheless, in a bounded depth and number of rows.
+func TestPerfettoOfSpansWithoutEnds(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "archive")
+		s := openSession(t, dir, "leaky")
+		k := s.track("main", &recorder.ProducerOptions{Shared: shared, LaneSize: 1 << 20})
+		for range 2000 {
+			s.step.Begin(k, struct{}{})
+		}
+		s.close()
+		out, _ := runExport(t, dir, "--format", "perfetto")
+		trace, err := checkTrace(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := 0
+		for _, e := range trace.events {
+			if e.end == 0 {
+				open++
+			}
+		}
+		if len(trace.events) != 2000 || open == 0 || open > 1024 || len(trace.tracks) > 1030 {
+			t.Errorf("shared %v: %d slices, %d of them open, %d tracks", shared, len(trace.events), open, len(trace.tracks))
 		}
 	}
 }

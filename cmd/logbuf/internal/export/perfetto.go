@@ -70,7 +70,7 @@ const (
 var counterUnits = map[string]uint64{"ns": 1, "count": 2, "bytes": 3}
 
 // Perfetto writes telemetry as a trace for ui.perfetto.dev and trace_processor: a Trace message in protocol buffers. Give it the entries of an
-// archive in their order. Its memory grows with the definitions, tracks and open spans. For one goroutine; its errors stay.
+// archive in their order. Its memory grows with the definitions and tracks. For one goroutine; its errors stay.
 //
 // A process is a process track, a track of the archive a track below it with a packet sequence of its own, a counter of a process a counter
 // track below it. Names, names of arguments and stacks are interned, once for each sequence. Packets of a sequence never go back in time:
@@ -111,17 +111,15 @@ type perfettoTrack struct {
 	process  *perfettoProcess // nil if there is no definition
 	uuid     uint64
 	sequence uint32
-	last     int64 // time of its last packet
-	rows     int   // that are described
-	open     []openSpan
-	busy     []uint32 // of a shared track: the span that is open on each row, or 0
+	last     int64    // time of its last packet
+	rows     int      // that are described
+	open     []uint32 // the spans that have begun and not ended, the innermost last
+	busy     []uint64 // of a shared track: 1 + the span that is open on each row, or 0
+	oldest   int      // row to end when all are taken
 	strings  interner[internKey]
 	stacks   interner[*tracebuf.Frame]
 	frames   interner[tracebuf.Frame]
 }
-
-// openSpan is a span that has begun and not ended.
-type openSpan struct{ id uint32 }
 
 // NewPerfetto writes to w what d has decoded. d must know all definitions.
 func NewPerfetto(w io.Writer, d *tracebuf.Decoder) *Perfetto {

@@ -1,13 +1,27 @@
 package export
 
-import "github.com/nexus-logbuf/logbuf/adapter/tracebuf"
+import (
+	"slices"
+
+	"github.com/nexus-logbuf/logbuf/adapter/tracebuf"
+)
 
 // notRecorded is the argument "end" of a slice that ends where something else shows that it had.
 const notRecorded = "not recorded"
 
+// Limits of open spans, which are there to be reached by programs that forget to end them. Behind the first, trace_processor drops slices.
+const (
+	maxDepth = 512  // of a track: then all are ended
+	maxRows  = 1024 // of a shared track: then the oldest is
+)
+
 // beginSpan begins a slice. Spans that are still open and not around it have ended before.
 func (p *Perfetto) beginSpan(t *perfettoTrack, at int64, e *tracebuf.Entry) {
 	if t.info.Shared {
+		if len(t.busy) == maxRows && !slices.Contains(t.busy, 0) {
+			p.endRow(t, at, uint32(t.busy[t.oldest]-1), notRecorded)
+			t.oldest = (t.oldest + 1) % maxRows
+		}
 		row := t.row(e.Span)
 		if row == t.rows {
 			t.rows++
@@ -17,7 +31,10 @@ func (p *Perfetto) beginSpan(t *perfettoTrack, at int64, e *tracebuf.Entry) {
 		p.event.varint(eventTrack, t.rowUUID(row))
 	} else {
 		p.endInside(t, at, e.Parent)
-		t.open = append(t.open, openSpan{e.Span})
+		if len(t.open) == maxDepth {
+			p.endInside(t, at, 0)
+		}
+		t.open = append(t.open, e.Span)
 		p.begin(t, typeBegin, e.Name)
 	}
 	p.arguments(t, e)
@@ -29,7 +46,7 @@ func (p *Perfetto) endInside(t *perfettoTrack, at int64, span uint32) {
 	if span != 0 && t.index(span) < 0 {
 		return
 	}
-	for n := len(t.open); n > 0 && t.open[n-1].id != span; n = len(t.open) {
+	for n := len(t.open); n > 0 && t.open[n-1] != span; n = len(t.open) {
 		p.endTop(t, at, notRecorded)
 	}
 }
@@ -61,7 +78,7 @@ func (p *Perfetto) endSpan(t *perfettoTrack, at int64, e *tracebuf.Entry) {
 // index is where a span is among the open ones, or -1.
 func (t *perfettoTrack) index(span uint32) int {
 	for i := len(t.open) - 1; i >= 0; i-- {
-		if t.open[i].id == span {
+		if t.open[i] == span {
 			return i
 		}
 	}
@@ -71,9 +88,9 @@ func (t *perfettoTrack) index(span uint32) int {
 // endAll ends what is open, when its process has gone.
 func (p *Perfetto) endAll(t *perfettoTrack, at int64) {
 	p.endInside(t, at, 0)
-	for _, span := range t.busy {
-		if span != 0 {
-			p.endRow(t, at, span, notRecorded)
+	for _, open := range t.busy {
+		if open != 0 {
+			p.endRow(t, at, uint32(open-1), notRecorded)
 		}
 	}
 	t.last = max(t.last, at)
@@ -83,11 +100,11 @@ func (p *Perfetto) endAll(t *perfettoTrack, at int64) {
 func (t *perfettoTrack) row(span uint32) int {
 	for i, open := range t.busy {
 		if open == 0 {
-			t.busy[i] = span
+			t.busy[i] = uint64(span) + 1
 			return i
 		}
 	}
-	t.busy = append(t.busy, span)
+	t.busy = append(t.busy, uint64(span)+1)
 	return len(t.busy) - 1
 }
 
@@ -98,7 +115,7 @@ func (t *perfettoTrack) rowUUID(row int) uint64 {
 // endRow ends the slice on the row of a span.
 func (p *Perfetto) endRow(t *perfettoTrack, at int64, span uint32, why string) {
 	for i, open := range t.busy {
-		if open != span {
+		if open != uint64(span)+1 {
 			continue
 		}
 		t.busy[i] = 0

@@ -3,6 +3,7 @@ package export
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 )
 
 // message is a protocol buffer being written: https://protobuf.dev/programming-guides/encoding. Fields are appended in the order of the calls.
@@ -38,7 +39,9 @@ func (m *message) double(field int, v float64) {
 	*m = binary.LittleEndian.AppendUint64(*m, math.Float64bits(v))
 }
 
+// str writes a string, which is UTF-8: what is not becomes U+FFFD.
 func (m *message) str(field int, s string) {
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	m.tag(field, wireLen)
 	*m = binary.AppendUvarint(*m, uint64(len(s)))
 	*m = append(*m, s...)
