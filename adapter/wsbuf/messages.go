@@ -23,13 +23,17 @@ const defaultMessageLimit = 64 << 20
 // the time of its last, journal.FlagFinal, and without journal.FlagCompressed.
 // Records that are no data frames of a WebSocket come as they are: control
 // frames, lines, other kinds.
+//
+// A stream must have the frames of one connection at a time, or of one after
+// another: records do not say which connection they are from.
 type Messages struct {
 	// Limit is the largest message, bytes; it may be set before the first Next.
 	// Default 64 MiB.
 	Limit int
 
 	r       *journal.Reader
-	control bool // the caller wants control records
+	control bool  // the caller wants control records
+	toTime  int64 // as in journal.ReaderOptions, of messages
 	flows   map[flowKey]*flow
 	pending journal.Record // to be looked at before the next record; Kind 0: none
 }
@@ -76,19 +80,25 @@ var (
 
 // OpenMessages opens an archive for reading messages; see journal.OpenReader for
 // options and errors. Control records are given only if the options ask for
-// them, and with them the handshakes (KindHandshake).
+// them, and with them the handshakes (KindHandshake). Messages cannot be had in
+// the order of time: with a Window it is an error.
 func OpenMessages(dir string, opts *journal.ReaderOptions) (*Messages, error) {
 	var o journal.ReaderOptions
 	if opts != nil {
 		o = *opts
 	}
-	control := o.Control
-	o.Control = true // for losses: without them a wrong window would give wrong text
+	if o.Window != 0 {
+		return nil, fmt.Errorf("wsbuf: ReaderOptions.Window is %v: frames are put together in the order in which they were written; use 0", o.Window)
+	}
+	control, toTime := o.Control, o.ToTime
+	// Messages must see each record, losses above all: a window that lacks
+	// something unnoticed would give wrong text.
+	o.Control, o.ToTime = true, 0
 	r, err := journal.OpenReader(dir, &o)
 	if err != nil {
 		return nil, err
 	}
-	return &Messages{r: r, control: control, flows: map[flowKey]*flow{}}, nil
+	return &Messages{r: r, control: control, toTime: toTime, flows: map[flowKey]*flow{}}, nil
 }
 
 // Reader is the archive's reader, for the names of its streams and the like.
@@ -111,6 +121,9 @@ func (m *Messages) Next(ctx context.Context) (journal.Record, error) {
 			}
 		}
 		msg, ok, err := m.add(rec)
+		if ok && m.toTime != 0 && msg.Kind < journal.KindStream && msg.Time > m.toTime {
+			continue
+		}
 		if err != nil || ok {
 			return msg, err
 		}

@@ -171,6 +171,25 @@ func TestMessagesAfterOverload(t *testing.T) {
 	}
 }
 
+// Records later than ToTime are not given, but what follows refers to them.
+func TestMessagesToTime(t *testing.T) {
+	a := newArchive(t, nil)
+	p := a.producer("s", nil)
+	c := newCompressor(true)
+	for i, at := range []int64{100, 300, 200, 400} { // the clock was stepped back
+		if err := p.WriteAt(at, journal.KindData, uint8(ws.OpText)|journal.FlagFinal|journal.FlagCompressed, []byte(c.message(tick(i)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.close()
+	if got := entries(t, a.dir, &journal.ReaderOptions{ToTime: 250}, 0); len(got) != 2 || got[1] != "text "+tick(2) {
+		t.Errorf("%q", got)
+	}
+	if _, err := OpenMessages(a.dir, &journal.ReaderOptions{Window: 1}); err == nil {
+		t.Error("opened with a Window")
+	}
+}
+
 func TestMessagesErrors(t *testing.T) {
 	if _, err := OpenMessages(t.TempDir()+"/none", nil); err == nil {
 		t.Error("an archive that is not there was opened")

@@ -57,8 +57,9 @@ type Tap struct {
 // of the connection.
 //
 // The producers are the tap's until its Close has returned. After that they may
-// be closed, or be given to the next tap. It panics on options that make no
-// sense.
+// be closed, or be given to the next tap. A stream of its own for each connection
+// keeps their frames apart: records do not say which connection they are from.
+// It panics on options that make no sense.
 func NewTap(nc net.Conn, in, out *recorder.Producer, opts *TapOptions) *Tap {
 	var o TapOptions
 	if opts != nil {

@@ -87,6 +87,8 @@ func (s *selection) checkOrder(f *pflag.FlagSet) error {
 		return cli.Usagef("--order %q: must be seq or time", s.order)
 	case s.order == "time" && s.window == 0:
 		return cli.Usagef("--window 0 orders nothing")
+	case s.order == "time" && s.whole:
+		return cli.Usagef("--messages needs --order seq: frames are put together in the order in which they were written")
 	case s.order != "time" && f.Changed("window"):
 		return cli.Usagef("--window is for --order time")
 	}
