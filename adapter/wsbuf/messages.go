@@ -24,6 +24,11 @@ const defaultMessageLimit = 64 << 20
 // Records that are no data frames of a WebSocket come as they are: control
 // frames, lines, other kinds.
 //
+// A message that refers to one that is missing is an error, a *MessageError, as
+// long as the loss stands at its place. It does not where a producer lost records
+// at more than 1024 places before the archiver came to the first of them; see
+// package recorder, Ordinals.
+//
 // A stream must have the frames of one connection at a time, or of one after
 // another: records do not say which connection they are from.
 type Messages struct {
