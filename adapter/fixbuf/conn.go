@@ -13,6 +13,9 @@ import (
 // What is written is recorded before it is sent, so that the archive never has
 // an answer before the question. When a Write fails, the record may have more
 // than was sent.
+//
+// It has the methods of net.Conn only. Of TLS, put the *tls.Conn in it: what is
+// recorded is what the engine reads and writes.
 type Conn struct {
 	net.Conn
 	tap     *Tap

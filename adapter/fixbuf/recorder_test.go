@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/internal/vfs"
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/recorder"
 	"go.uber.org/goleak"
@@ -251,5 +252,57 @@ func TestFiveHundredSessions(t *testing.T) {
 	defer cancel()
 	if err := rec.Close(ctx); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A message that waits for room holds up nobody who looks at the counters, and gives
+// up when the Recorder is closed; the archive says that it came.
+func TestWaitingMessage(t *testing.T) {
+	r := &rig{t: t, dir: t.TempDir()}
+	disk := vfs.NewFault(nil)
+	var err error
+	if r.rec, err = recorder.Open(r.dir, &recorder.Options{Journal: journal.Options{FS: disk}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	sessions := NewRecorder(r.rec, &Options{LaneSize: 4 << 10, Overload: recorder.OverloadWait})
+	if err := sessions.Record(false, order("A", "B", 1)); err != nil {
+		t.Fatal(err)
+	}
+	hold := make(chan struct{})
+	disk.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
+		if op.Kind == vfs.OpWrite || op.Kind == vfs.OpSync {
+			<-hold
+		}
+		return vfs.Verdict{}
+	})
+	ended := make(chan error, 1)
+	offered := 1
+	go func() {
+		for i := 2; ; i++ {
+			if err := sessions.Record(false, order("A", "B", i)); err != nil {
+				offered = i
+				ended <- err
+				return
+			}
+		}
+	}()
+	for full := false; !full; { // a message is in sight that is not in the lane
+		st := sessions.Stats().Sessions[0]
+		full = st.In > st.Recording.Records+st.Recording.LagRecords+20 || st.Recording.LaneHighWater > 3<<10
+		time.Sleep(time.Millisecond)
+	}
+	sessions.Close()
+	if err := <-ended; err == nil {
+		t.Error("no error")
+	}
+	close(hold)
+	entries, losses := r.contents()
+	lost := uint64(0)
+	for _, l := range losses {
+		lost += l.Bytes
+	}
+	if len(entries) != offered-1 || len(losses) > 1 || len(losses) == 1 && lost == 0 {
+		t.Errorf("%d records of %d, losses %+v", len(entries), offered, losses)
 	}
 }

@@ -21,7 +21,12 @@ type session struct {
 	ready chan struct{} // closed when the stream is made, or cannot be
 	dead  atomic.Bool   // it cannot: the next message begins the session anew
 
-	mu     sync.Mutex // both directions write; held for a copy into the lane, and longer only under OverloadWait
+	// Held by who uses the producer: both directions write. Under OverloadWait
+	// that may take a while, so what others look at has a lock of its own, which is
+	// taken behind this one and never held while anybody waits.
+	writing sync.Mutex
+
+	mu     sync.Mutex
 	p      *recorder.Producer
 	err    error // why there is none
 	closed bool
@@ -50,6 +55,8 @@ type SessionStats struct {
 
 // opened takes the session's stream, or the reason why there is none.
 func (s *session) opened(p *recorder.Producer, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.p, s.err = p, err
@@ -96,6 +103,8 @@ func (s *session) failure() error {
 }
 
 func (s *session) close() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -115,19 +124,29 @@ func (s *session) record(part Part, outbound bool, b []byte, h *Header, now int6
 }
 
 func (s *session) locked(part Part, outbound bool, b []byte, h *Header, now int64) (gap Gap, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	gap, p, err := s.admit(part, outbound, len(b), h)
+	if p == nil {
+		return gap, err
+	}
+	return gap, s.write(p, part, outbound, b, now)
+}
+
+// admit counts a part and returns the producer to write it with; nil if there is
+// none, when the part is counted as lost.
+func (s *session) admit(part Part, outbound bool, n int, h *Header) (gap Gap, p *recorder.Producer, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	gap = s.see(part, outbound, len(b), h)
+	gap = s.see(part, outbound, n, h)
 	switch {
 	case s.err != nil:
-		s.r.lose(len(b))
-		return gap, s.err
+		s.r.lose(n)
 	case s.p == nil:
 		s.early.records++
-		s.early.bytes += uint64(len(b))
-		return gap, nil
+		s.early.bytes += uint64(n)
 	}
-	return gap, s.write(part, outbound, b, now)
+	return gap, s.p, s.err
 }
 
 // see counts a part. mu is held.
@@ -159,8 +178,9 @@ func (s *session) see(part Part, outbound bool, n int, h *Header) (gap Gap) {
 	return gap
 }
 
-// write puts the part into the lane, in as many records as it takes. mu is held.
-func (s *session) write(part Part, outbound bool, b []byte, now int64) error {
+// write puts the part into the lane, in as many records as it takes. writing is
+// held.
+func (s *session) write(p *recorder.Producer, part Part, outbound bool, b []byte, now int64) error {
 	kind, flags := uint8(journal.KindData), uint8(journal.FlagFinal)
 	switch part {
 	case BadSum:
@@ -171,35 +191,35 @@ func (s *session) write(part Part, outbound bool, b []byte, now int64) error {
 	if outbound {
 		flags |= journal.FlagOutbound
 	}
-	for kind == KindSkipped && len(b) > min(s.p.MaxRecord(), s.r.limit()) {
-		n := min(s.p.MaxRecord(), s.r.limit())
-		if err := s.put(now, kind, flags&^journal.FlagFinal, b[:n]); err != nil {
+	for kind == KindSkipped && len(b) > min(p.MaxRecord(), s.r.limit()) {
+		n := min(p.MaxRecord(), s.r.limit())
+		if err := s.put(p, now, kind, flags&^journal.FlagFinal, b[:n]); err != nil {
 			return err
 		}
 		b = b[n:]
 	}
-	return s.put(now, kind, flags, b)
+	return s.put(p, now, kind, flags, b)
 }
 
 // put writes one record. One that the recorder has dropped, and counted, is no
 // error.
-func (s *session) put(now int64, kind, flags uint8, b []byte) error {
-	if s.p.Overload() == recorder.OverloadWait {
-		return s.wait(now, kind, flags, b)
+func (s *session) put(p *recorder.Producer, now int64, kind, flags uint8, b []byte) error {
+	if p.Overload() == recorder.OverloadWait {
+		return s.wait(p, now, kind, flags, b)
 	}
-	err := s.p.WriteAt(now, kind, flags, b)
-	if err != nil && errors.Is(err, queue.ErrFull) && s.p.Overload() == recorder.OverloadDrop {
+	err := p.WriteAt(now, kind, flags, b)
+	if err != nil && errors.Is(err, queue.ErrFull) && p.Overload() == recorder.OverloadDrop {
 		return nil
 	}
 	return err
 }
 
 // wait is put that waits for room, though not beyond the Recorder's Close.
-func (s *session) wait(now int64, kind, flags uint8, b []byte) error {
-	c, err := s.p.Claim(s.r.open, kind, flags, len(b))
+func (s *session) wait(p *recorder.Producer, now int64, kind, flags uint8, b []byte) error {
+	c, err := p.Claim(s.r.open, kind, flags, len(b))
 	if err != nil {
 		if s.r.open.Err() != nil && errors.Is(err, s.r.open.Err()) {
-			s.p.Lose(0, uint64(len(b)), journal.LossOverload)
+			p.Lose(0, uint64(len(b)), journal.LossOverload)
 		}
 		return err
 	}
@@ -213,6 +233,8 @@ func (s *session) wait(now int64, kind, flags uint8, b []byte) error {
 
 // lose says in the archive that n bytes came that could not be recorded.
 func (s *session) lose(n uint64) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.count.Skipped += n

@@ -80,6 +80,12 @@ func (q *quickFIX) start(t *testing.T, args ...string) (cmd *exec.Cmd, out *byte
 	return cmd, out, stop
 }
 
+// ends waits for a program to end by itself, though not for ever.
+func ends(cmd *exec.Cmd) error {
+	defer time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() }).Stop()
+	return cmd.Wait()
+}
+
 // messages are those that the engine has logged itself, in the order of its log, of that
 // sender.
 func (q *quickFIX) messages(t *testing.T, sender string) (all []string) {
@@ -123,7 +129,7 @@ func quickFIXRecorded(t *testing.T, program string) {
 	rec := start(t, nil, "record", "--frame", "fix", "--dir", dir, "tcp-proxy://"+proxyAddr+"/"+serverAddr)
 	rec.waitFor(t, "listening on")
 	initiator, out, _ := client.start(t, "initiator", fmt.Sprint(orders), fmt.Sprint(orders), "0")
-	if err := initiator.Wait(); err != nil {
+	if err := ends(initiator); err != nil {
 		t.Fatalf("initiator: %v\n%s", err, out)
 	}
 	stop.Close()
@@ -168,7 +174,7 @@ func quickFIXServed(t *testing.T, program, dir string, sent []string) {
 		}
 	}
 	initiator, out, _ := fresh.start(t, "initiator", "0", fmt.Sprint(len(orders)), "0")
-	if err := initiator.Wait(); err != nil {
+	if err := ends(initiator); err != nil {
 		t.Fatalf("initiator: %v\n%s\n%s", err, out, srv.errors())
 	}
 	if code := srv.exit(t); code != 0 || !strings.Contains(srv.errors(), "logs out") {
@@ -236,7 +242,7 @@ func quickFIXKilled(t *testing.T, program string) {
 	rec.Process.Kill()
 	rec.Wait()
 	rec = record()
-	if err := initiator.Wait(); err != nil {
+	if err := ends(initiator); err != nil {
 		t.Fatalf("initiator: %v\n%s", err, out)
 	}
 	stop.Close()

@@ -22,7 +22,8 @@ const fixSessionsLong = `List the FIX sessions of an archive: a line for each se
   DIR       in: received by who recorded, out: sent
 
 Below the table: what the recording has lost, messages with a wrong CheckSum, and bytes
-that were no message, as far as there were any.`
+that were no message, as far as there were any. The latter two are in the archive:
+'logbuf cat DIR --stream SESSION' shows them as user-32 and user-33.`
 
 func newFixSessionsCmd() *cobra.Command {
 	var o fixOptions

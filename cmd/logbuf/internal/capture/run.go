@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
@@ -34,6 +35,7 @@ type run struct {
 	rec     *recorder.Recorder
 	sources []*source.Source
 	fix     *fixbuf.Recorder // of FIX sessions; nil when none are recorded
+	gaps    atomic.Int64     // told of
 	start   time.Time
 
 	unrecorded bool        // the recorder has failed, and the run goes on; of watch's goroutine
@@ -118,7 +120,13 @@ func (r *run) producer(s *Source) (*recorder.Producer, error) {
 
 // gap says that a FIX message is missing on the wire.
 func (r *run) gap(g fixbuf.Gap) {
-	r.cfg.Warn("%s: %s has sent no MsgSeqNum %s", g.Session, g.Sender, g.Missing)
+	const most = 100
+	switch n := r.gaps.Add(1); {
+	case n < most:
+		r.cfg.Warn("%s: %s has sent no MsgSeqNum %s", g.Session, g.Sender, g.Missing)
+	case n == most:
+		r.cfg.Warn("%s: %s has sent no MsgSeqNum %s; further gaps are not told: logbuf fix sessions %s --gaps lists them", g.Session, g.Sender, g.Missing, r.cfg.Dir)
+	}
 }
 
 // forwards tells whether connections go through this process, which then outlives its archive.

@@ -143,6 +143,7 @@ func scan(ctx context.Context, dir string, seg unit, start state, opts *Options)
 	b := newBuilder(start)
 	s := &segment{Start: start, whole: seg.Sealed}
 	defined := map[uint16]bool{}
+	records := uint64(0)
 	for {
 		rec, err := r.Next(ctx)
 		if gap, ok := errors.AsType[*journal.GapError](err); ok {
@@ -171,9 +172,11 @@ func scan(ctx context.Context, dir string, seg unit, start state, opts *Options)
 			}
 			continue
 		}
+		records++
 		b.see(rec, r.StreamName(rec.Stream))
 	}
-	s.whole = s.whole && len(b.runs) <= maxRuns
+	// Fewer records: the segment was trimmed meanwhile, or could not be read.
+	s.whole = s.whole && records == seg.Records && len(b.runs) <= maxRuns && len(b.sessions) <= maxSessions
 	s.End, s.Runs, s.Gaps = b.sessions, b.runs, b.gaps
 	return s, nil
 }

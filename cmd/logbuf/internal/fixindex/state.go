@@ -80,6 +80,8 @@ const (
 	maxRun  = 1024    // messages of a run, so that finding one takes reading no more of its session
 	maxGaps = 10_000  // listed of a segment
 	maxRuns = 1 << 20 // kept in a file
+
+	maxSessions = 10_000 // likewise
 )
 
 // builder makes the index of a segment from its records.
