@@ -31,6 +31,7 @@ type archiver struct {
 	maxBlock int
 	alarm    time.Duration // a lane needs a look this soon, though nobody will wake the archiver for it; 0: none does
 	lead     int           // bytes that urgent lanes have written more than ordinary ones, while both had records
+	behind   bool          // an ordinary lane was half full in its turn of this round
 	last     int           // the urgent lane that had its turn last
 }
 
@@ -42,7 +43,6 @@ func (a *archiver) run() {
 	r, idle := a.rec, 0
 	r.clock.look()
 	for r.phase.Load() == running {
-		r.clock.tick()
 		switch {
 		case a.round():
 			idle = 0
@@ -67,12 +67,12 @@ func (a *archiver) lookIn(d time.Duration) {
 func (a *archiver) sleep() {
 	p := a.rec.parker
 	p.Arm()
-	a.rec.clock.rest()
-	defer a.rec.clock.look()
 	if a.round() || a.rec.phase.Load() != running {
 		p.Disarm()
 		return
 	}
+	a.rec.clock.rest()
+	defer a.rec.clock.look()
 	if a.alarm == 0 {
 		p.Park(nil, nil)
 		return
@@ -85,27 +85,27 @@ func (a *archiver) sleep() {
 // round visits each lane once and reports whether any of them had something.
 func (a *archiver) round() (worked bool) {
 	a.alarm = 0
-	if a.rec.clock.pending != 0 {
-		a.writeClock()
-	}
+	a.writeClock()
 	if a.rec.late.Load() {
 		a.writeLate()
 	}
-	worked = a.urgent()
-	ordinary := false
+	worked, a.behind = a.urgent(), false
 	for _, l := range a.rec.lanes.Load().ordinary {
 		if a.rec.phase.Load() != running {
 			return true
 		}
 		if l.turn() && a.visit(l) {
-			ordinary = true
+			worked = true
 			a.urgent()
 		}
 	}
-	if !ordinary && a.lead > 0 {
-		a.lead, ordinary = 0, true // urgent lanes have waited for nobody: another round
+	if a.lead > 0 {
+		worked = true // urgent lanes were not asked: another round
+		if !a.behind {
+			a.lead = 0 // nor did anybody need that
+		}
 	}
-	return worked || ordinary
+	return worked
 }
 
 // urgent writes batches of urgent lanes, one lane after another, until they have
@@ -116,7 +116,8 @@ func (a *archiver) round() (worked bool) {
 //   - records of an urgent lane, as long as urgent lanes need less than that
 //     half, wait for at most one ordinary batch.
 //
-// What either does not need is the other's: nobody saves up a share.
+// What either does not need is the other's: nobody saves up a share, and urgent
+// lanes wait for ordinary ones to catch up only while one of those is behind.
 func (a *archiver) urgent() (worked bool) {
 	for idle := 0; a.lead <= 0; {
 		lanes := a.rec.lanes.Load().urgent
@@ -146,12 +147,11 @@ func (a *archiver) visit(l *lane) (worked bool) {
 	l.idleSince = time.Time{}
 	l.stalledSince(0)
 	l.ended = span.End()
-	frames, records, losses := a.prepare(l, span)
-	if l.urgent {
-		a.lead += len(frames)
-	} else {
-		a.lead -= len(frames)
+	if start := span.End() - uint64(len(span.Frames())); !l.urgent && int64(l.position()-start) >= int64(l.capacity/2) {
+		a.behind = true // a lane that is ever full is half full in each turn
 	}
+	frames, records, losses := a.prepare(l, span)
+	a.count(l, len(frames))
 	if a.rec.opts.Stage {
 		l.out.ReleaseTo(span.End()) // frames is a copy
 	}
@@ -164,6 +164,15 @@ func (a *archiver) visit(l *lane) (worked bool) {
 	l.archived(records, l.payloadSeen(records), a.journal.NextSeq())
 	l.drained.publish(l.out.Position())
 	return true
+}
+
+// count counts n bytes that are written for l against the share of its kind.
+func (a *archiver) count(l *lane, n int) {
+	if l.urgent {
+		a.lead += n
+	} else {
+		a.lead -= n
+	}
 }
 
 // batch is a quarter of the lane, so that producers get room while the next
@@ -197,6 +206,7 @@ func (a *archiver) idle(l *lane) (worked bool) {
 		}
 		l.idleSince = time.Time{}
 		a.writeLosses(l.stream)
+		a.count(l, len(a.staged))
 	case drained:
 		a.rec.forget(l)
 	default:

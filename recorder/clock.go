@@ -10,6 +10,7 @@ import (
 
 const (
 	clockLooks = time.Second           // between the archiver's looks at the wall clock while it is awake
+	clockTrust = 2 * time.Second       // after a look: an archiver that is held up for longer, in a write, does not look
 	clockStep  = 50 * time.Millisecond // a difference from which on the wall clock was set; smaller ones are followed and not recorded
 	clockNoise = time.Microsecond      // a difference that is not followed: reading both clocks takes time
 )
@@ -18,10 +19,12 @@ const (
 // each time, its own and the monotonic one, and that is half of a short Write.
 // So a record's time is the monotonic clock's reading, and the archiver says
 // what to add to it: it compares the clocks every clockLooks, and at once when
-// it wakes up. While it sleeps nobody compares, and the wall clock is asked.
+// it wakes up. While it sleeps, or a write holds it up, nobody compares, and the
+// wall clock is asked.
 type clock struct {
 	base   time.Time    // the monotonic clock's zero
-	anchor atomic.Int64 // Unix nanoseconds at base, by the wall clock of the last look; 0: ask the wall clock
+	anchor atomic.Int64 // Unix nanoseconds at base, by the wall clock of the last look
+	until  atomic.Int64 // ns since base: from then on the wall clock is asked; stored behind anchor
 	steps  atomic.Uint64
 
 	// The archiver's:
@@ -54,8 +57,8 @@ func (c *clock) compare(n int) int64 {
 
 // now is the time in nanoseconds since the Unix epoch. Any goroutine.
 func (c *clock) now() int64 {
-	if anchor := c.anchor.Load(); anchor != 0 {
-		return anchor + int64(time.Since(c.base))
+	if since := int64(time.Since(c.base)); since < c.until.Load() {
+		return c.anchor.Load() + since
 	}
 	wall, _ := c.read()
 	return wall
@@ -66,7 +69,7 @@ func (c *clock) now() int64 {
 func (c *clock) age() int64 { return 1 + int64(time.Since(c.base)) }
 
 // rest is before the archiver sleeps.
-func (c *clock) rest() { c.anchor.Store(0) }
+func (c *clock) rest() { c.until.Store(0) }
 
 // tick looks if the last look is clockLooks ago.
 func (c *clock) tick() {
@@ -86,15 +89,18 @@ func (c *clock) look() {
 		}
 	}
 	c.anchor.Store(c.known)
+	c.until.Store(int64(c.looked + clockTrust))
 }
 
-// writeClock records that the wall clock was set.
+// writeClock records that the wall clock was set, if it was.
 func (a *archiver) writeClock() {
 	c := &a.rec.clock
+	if c.pending == 0 {
+		return
+	}
 	now := c.now()
 	step := journal.ClockStep{Before: now - c.pending, After: now}
 	c.pending = 0
-	var payload [32]byte
-	a.staged = journal.AppendFrame(a.staged[:0], journal.Record{Time: now, Kind: journal.KindClock, Payload: step.Append(payload[:0])})
-	a.write(a.staged, 1)
+	frame := journal.AppendFrame(nil, journal.Record{Time: now, Kind: journal.KindClock, Payload: step.Append(nil)})
+	a.write(frame, 1) // not from a.staged, which may be about to be written
 }

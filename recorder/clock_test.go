@@ -56,10 +56,14 @@ func TestClockFollowsTheWallClock(t *testing.T) {
 				r := newRecorder(new(fakeArchive), Options{})
 				c, set := &r.clock, setClock(r)
 				c.look()
-				time.Sleep(time.Minute)
+				time.Sleep(clockTrust - 1)
 				set.Store(int64(test.by))
 				if d := c.now() - time.Now().UnixNano(); d != 0 {
 					t.Errorf("before the look the clock is off by %d ns", d)
+				}
+				time.Sleep(1)
+				if d := c.now() - time.Now().UnixNano(); d != int64(test.by) {
+					t.Errorf("long after a look the wall clock is asked, off by %d ns", d)
 				}
 				c.look()
 				want := int64(0)
@@ -180,6 +184,57 @@ func TestStepWhileAwake(t *testing.T) {
 			t.Errorf("%d clock records, the first behind record %d", len(steps), at)
 		}
 	})
+}
+
+// While a write stands still for minutes nobody compares the clocks, and the
+// wall clock is asked. The clock record is before what has new times.
+func TestStepWhileAWriteHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fakeArchive)
+		f.before = func(n int, _ []byte) (int, error) {
+			if n == 0 {
+				time.Sleep(5 * time.Minute)
+			}
+			return 0, nil
+		}
+		start := time.Now()
+		r, set := startSet(f)
+		p, q := mustProducer(t, r, "a", nil), mustProducer(t, r, "b", nil)
+		mustWrite(t, p, "x")
+		synctest.Wait() // it is being written
+		for _, by := range []time.Duration{0, time.Hour, time.Hour} {
+			time.Sleep(time.Minute)
+			set.Store(int64(by))
+			mustWrite(t, q, "x")
+		}
+		mustClose(t, r)
+		seconds, steps, at := times(t, f.all(), start)
+		if !slices.Equal(seconds, []int{0, 60, 3720, 3780}) || len(steps) != 1 || at[0] != 1 {
+			t.Errorf("times %v, clock records at %v", seconds, at)
+		}
+	})
+}
+
+// A step that is found when the recorder is closed is recorded, before what has
+// new times.
+func TestStepAtClose(t *testing.T) {
+	for _, write := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := new(fakeArchive)
+			r, set := startSet(f)
+			p := mustProducer(t, r, "a", nil)
+			synctest.Wait() // the archiver sleeps
+			set.Store(int64(time.Hour))
+			if write {
+				mustWrite(t, p, "x")
+			}
+			mustClose(t, r)
+			_, steps, at := times(t, f.all(), time.Now())
+			if n := r.Stats().ClockSteps; n != 1 || len(steps) != 1 || at[0] != 0 {
+				t.Errorf("%d steps counted, %d recorded at %v", n, len(steps), at)
+			}
+		})
+	}
 }
 
 // While the disk is full the archiver goes on looking; the steps that it met are

@@ -35,12 +35,13 @@
 // cost nothing, and be as old as its last write; that is not offered.
 //
 // The archiver compares the clocks every second, and when it wakes up; while it
-// sleeps, the wall clock is asked. Small differences, as slewing makes, are
+// sleeps, and from two seconds after it has compared them, as when a write takes
+// long, the wall clock is asked. Small differences, as slewing makes, are
 // followed. A wall clock that is off by 50 ms or more was set, or the machine
 // slept: the archiver puts a clock record (journal.ClockStep) into the archive
 // and Stats.ClockSteps counts it. Daemons that slew the clock step it by
 // more than that only, and slew by less in a second. Records that lay in lanes at
-// that time, and those of up to a second before, have times of the old clock
+// that time, and those of up to two seconds before, have times of the old clock
 // and may stand behind the clock record.
 //
 // # Overload
@@ -69,8 +70,10 @@
 // disk takes lose nothing to others, and their records wait for one ordinary
 // batch at most, 256 KiB or one larger record. However much they offer, the
 // ordinary streams have the other half, and each of those its turn in it. What
-// one kind does not need is the other's. Options.UrgentMemory keeps room for
-// urgent lanes where ordinary ones have taken MemoryLimit.
+// one kind does not need is the other's: ordinary streams of which no lane is
+// half full in its turn have a batch each, and urgent ones need not wait until
+// they come to as many bytes. Options.UrgentMemory keeps room for urgent lanes
+// where ordinary ones have taken MemoryLimit.
 //
 // A full disk takes nothing from anybody: urgent lanes fill, too, and lose what
 // does not fit, so that their size says how long they hold out. When there is

@@ -21,6 +21,9 @@ func (a *archiver) finish() {
 	}
 	r.phase.Store(frozen)
 
+	if r.failure.Load() == nil {
+		a.writeClock()
+	}
 	for l := range lanes.all() {
 		a.finishLane(l)
 	}

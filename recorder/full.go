@@ -26,6 +26,8 @@ const (
 // attempt and no waiting. Any other failure stops the recorder for good.
 func (a *archiver) write(frames []byte, n int) (rest []byte) {
 	r := a.rec
+	r.clock.tick() // whoever writes nothing sleeps
+	a.writeClock()
 	r.writing.Store(r.clock.age())
 	defer r.writing.Store(0)
 	for pause := minFullPause; len(frames) > 0; {

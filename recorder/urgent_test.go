@@ -177,6 +177,69 @@ func TestUrgentRecordWaitsForOneBatch(t *testing.T) {
 	}
 }
 
+// Ordinary streams that have something in each round, but need little, do not
+// hold an urgent one to as little: it waits for a batch of each of them at most.
+func TestUrgentTakesWhatOrdinaryStreamsDoNotNeed(t *testing.T) {
+	offers := map[string]func(p *Producer){
+		"records": func(p *Producer) { _ = p.WriteAt(1, journal.KindData, 0, make([]byte, 100)) },
+		"losses":  loseNow,
+	}
+	for name, offer := range offers {
+		t.Run(name, func(t *testing.T) {
+			rig := newTurnsRig(t)
+			urgent := rig.add("urgent", 64<<10, true)
+			var ordinary []*turnsStream
+			for _, name := range []string{"a", "b", "c", "d"} {
+				ordinary = append(ordinary, rig.add(name, 64<<10, false))
+			}
+			appends, waits := 0, 0
+			rig.archive.before = func(_ int, frames []byte) (int, error) {
+				if s := rig.wrote(frames); s == urgent {
+					urgent.fill()
+					waits = 0
+				} else if waits++; waits > len(ordinary) {
+					t.Fatalf("append %d: the urgent stream waits for the %dth ordinary batch, with %d bytes to %d", appends, waits, urgent.bytes, s.bytes)
+				}
+				offer(ordinary[appends%len(ordinary)].p) // the next one's turn finds it
+				appends++
+				return 0, nil
+			}
+			urgent.fill()
+			for appends < 1000 {
+				rig.a.round()
+			}
+		})
+	}
+}
+
+// loseNow books a loss that has waited for a record for long enough.
+func loseNow(p *Producer) {
+	p.Lose(1, 1, journal.LossTooLarge)
+	p.lane.idleSince = time.Now().Add(-lossDelay)
+}
+
+// Losses count against the share, too: an urgent lane that has nothing else, but
+// always one more, does not keep ordinary ones waiting.
+func TestUrgentLossesHaveNoMoreThanTheirShare(t *testing.T) {
+	rig := newTurnsRig(t)
+	urgent, ordinary := rig.add("urgent", 4<<10, true), rig.add("ordinary", 4<<10, false)
+	appends := 0
+	rig.archive.before = func(_ int, frames []byte) (int, error) {
+		rig.wrote(frames)
+		loseNow(urgent.p)
+		ordinary.fill()
+		if appends++; urgent.bytes > ordinary.bytes+urgent.largest {
+			t.Fatalf("append %d: losses have taken %d bytes, and ordinary records %d", appends, urgent.bytes, ordinary.bytes)
+		}
+		return 0, nil
+	}
+	loseNow(urgent.p)
+	ordinary.fill()
+	for appends < 1000 {
+		rig.a.round()
+	}
+}
+
 // Nobody saves up a share: after a time when only one kind had records, the
 // kinds take turns as if both had just begun.
 func TestShareIsNotSavedUp(t *testing.T) {
