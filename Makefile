@@ -27,8 +27,8 @@ test-386: ## the library's tests as a 32-bit program, where this machine can run
 test-1: ## rings, channels and recorder on one processor
 	GOMAXPROCS=1 $(GO) test -short ./queue ./channel ./internal/park ./recorder
 
-test-portable: ## journal and recorder on the I/O calls that every system has
-	$(GO) test -tags logbuf_portable ./internal/vfs ./journal ./recorder
+test-portable: ## journal and recorder on the I/O calls that every system has, telemetry without unsafe
+	$(GO) test -tags logbuf_portable ./internal/vfs ./journal ./recorder ./adapter/tracebuf
 
 fmt: ## fails if gofmt would change a file
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi

@@ -237,4 +237,17 @@ var mutants = []mutant{
 		old: "\ta.rec.clock.rest()\n", new: "", run: recorderTests},
 	{name: "a wait does not see that the recorder is closed", file: "recorder/producer.go",
 		old: "\t\tif c, err := p.tryClaim(t, kind, flags, n); err != queue.ErrFull {\n\t\t\treturn c, err\n\t\t}\n\t\tpause", new: "\t\tif c, err := p.tryClaim(t, kind, flags, n); err == nil {\n\t\t\treturn c, err\n\t\t}\n\t\tpause", run: recorderTests},
+
+	// Telemetry
+	{name: "every type is copied in one piece", file: "adapter/tracebuf/layout.go", old: "whole := len(b.l.moves) == 1 && b.l.moves[0].n == int(t.Size())", new: "whole := true"},
+	{name: "blank fields take no room", file: "adapter/tracebuf/layout.go", old: "			b.l.size += n\n", new: "			_ = n\n"},
+	{name: "definitions do not come again", file: "adapter/tracebuf/registry.go", old: "				due = rounds\n", new: ""},
+	{name: "a round of definitions begins before the last has ended", file: "adapter/tracebuf/registry.go", old: "	if r.next < len(r.defs) {\n		return false\n	}\n", new: ""},
+	{name: "Close writes no definitions", file: "adapter/tracebuf/tracer.go", old: "err == nil && t.reg.again()", new: "err == nil && len(t.stream) < 0"},
+	{name: "two definitions of one hash", file: "adapter/tracebuf/registry.go", old: "		case ok:\n", new: "		case false:\n"},
+	{name: "a span that ended is still around others", file: "adapter/tracebuf/event.go", old: "		s.k.open = s.parent\n", new: ""},
+	{name: "a body of another length is decoded", file: "adapter/tracebuf/decoder.go", old: "if len(e.Body) != def.size {", new: "if len(e.Body) < 0 {"},
+	{name: "fields behind the body", file: "adapter/tracebuf/define.go", old: "f.Offset+f.size() > e.size", new: "f.Offset > e.size"},
+	{name: "definitions that are not what their hash says", file: "adapter/tracebuf/decoder.go", old: "		if uint32(hashOf(what, c.b)) != id {\n			return errHash\n		}\n		e, err", new: "		e, err"},
+	{name: "the clock does not follow", file: "adapter/tracebuf/tracer.go", old: "		t.base.Add(off)\n", new: "		_ = off\n"},
 }

@@ -1,5 +1,5 @@
-// Command mutants changes one line of the rings, the parker, the channels or the
-// recorder at a time, each change a defect, and runs the fast tests on each:
+// Command mutants changes one line of the rings, the parker, the channels, the
+// recorder or the telemetry at a time, each change a defect, and runs the fast tests on each:
 // they must fail. It exits with 1 if one of them passes, so that a test which
 // stops testing is noticed. Run it from the root of the repository:
 //
