@@ -10,6 +10,7 @@ import (
 
 	coder "github.com/coder/websocket"
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 	gorilla "github.com/gorilla/websocket"
 )
 
@@ -31,11 +32,11 @@ func TestTapResponseEarlyFrames(t *testing.T) {
 			return
 		}
 		buffered := rw.Reader.Buffered()
-		f, err := ws.ReadFrame(rw)
+		text, err := wsutil.ReadClientText(rw)
 		if err != nil {
 			served <- err.Error()
 		} else {
-			served <- fmt.Sprintf("%d %s", buffered, ws.UnmaskFrame(f).Payload)
+			served <- fmt.Sprintf("%d %s", buffered, text)
 		}
 		io.Copy(io.Discard, rw)
 		nc.Close()
@@ -116,9 +117,9 @@ func TestTapServerConn(t *testing.T) {
 			done <- err
 			return
 		}
-		f, err := ws.ReadFrame(tap)
+		text, err := wsutil.ReadClientText(tap)
 		if err == nil {
-			err = ws.WriteFrame(tap, ws.NewTextFrame(ws.UnmaskFrame(f).Payload))
+			err = wsutil.WriteServerText(tap, text)
 		}
 		done <- err
 	})

@@ -275,25 +275,28 @@ func TestTapHostile(t *testing.T) {
 // A client that does not wait for the answer to the handshake is heard, up to a
 // limit.
 func TestTapEarlyFrames(t *testing.T) {
+	all := clientFrames().String()
 	for _, tc := range []struct {
-		name, early string
-		answer      string
-		frames      int
-		err         string
+		name, early, answer, rest string
+		frames                    int
+		err                       string
 	}{
-		{"answered", clientFrames().String(), testAnswer, 6, ""},
-		{"refused", clientFrames().String(), "HTTP/1.1 403 Forbidden\r\n\r\n", 0, "403"},
-		{"never answered", clientFrames().String(), "", 0, ""},
-		{"too much", strings.Repeat("x", maxHead+1), testAnswer, 0, "more than 65536 bytes"},
+		{"answered", all, testAnswer, "", 6, ""},
+		{"answered in the middle of a frame", all[:20], testAnswer, all[20:], 6, ""},
+		{"answered before them", "", testAnswer, all, 6, ""},
+		{"refused", all, "HTTP/1.1 403 Forbidden\r\n\r\n", "", 0, "403"},
+		{"refused before them", "", "HTTP/1.1 403 Forbidden\r\n\r\n", all, 0, "403"},
+		{"never answered", all, "", "", 0, ""},
+		{"too much", strings.Repeat("x", maxHead+1), testAnswer, "", 0, "more than 65536 bytes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := newArchive(t, nil)
-			tap := NewTap(&scriptConn{parts: dribble([]byte(testRequest+tc.early), 100)}, a.producer("in", nil), a.producer("out", nil), nil)
-			if _, err := io.ReadAll(tap.Conn); err != nil { // not through the tap
-				t.Fatal(err)
+			tap := NewTap(&scriptConn{}, a.producer("in", nil), a.producer("out", nil), nil)
+			for _, b := range dribble([]byte(testRequest+tc.early), 100) {
+				tap.in.pass(b)
 			}
-			tap.in.pass([]byte(testRequest + tc.early))
 			tap.Write([]byte(tc.answer))
+			tap.in.pass([]byte(tc.rest))
 			tap.Close()
 			if err := tap.Err(); (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("Err: %v, want %q", err, tc.err)
