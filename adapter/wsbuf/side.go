@@ -221,7 +221,11 @@ func (s *side) write(kind, flags uint8, payload []byte) {
 	if s.now == 0 {
 		s.now = time.Now().UnixNano()
 	}
-	err := s.offer(kind, flags, payload)
+	claim, err := s.p.ClaimAt(s.tap.ctx, s.now, kind, flags, len(payload))
+	if err == nil {
+		copy(claim.Bytes(), payload)
+		claim.Commit() // false: the recorder has counted it
+	}
 	switch policy := s.p.Overload(); {
 	case err == nil, err == queue.ErrFull && policy == recorder.OverloadDrop:
 	case err == queue.ErrFull, errors.Is(err, context.Canceled):
@@ -229,22 +233,6 @@ func (s *side) write(kind, flags uint8, payload []byte) {
 	case s.err == nil:
 		s.err = &RecordError{Frame: s.frames, Size: len(payload), Err: err}
 	}
-}
-
-// offer is the producer's WriteAt, except that a wait for room ends with the
-// tap.
-func (s *side) offer(kind, flags uint8, payload []byte) error {
-	if s.p.Overload() != recorder.OverloadWait {
-		return s.p.WriteAt(s.now, kind, flags, payload)
-	}
-	claim, err := s.p.Claim(s.tap.ctx, kind, flags, len(payload))
-	if err != nil {
-		return err
-	}
-	claim.SetTime(s.now)
-	copy(claim.Bytes(), payload)
-	claim.Commit()
-	return nil
 }
 
 // gap notes that something could not be inflated and is recorded as it came.
