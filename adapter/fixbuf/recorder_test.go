@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -304,5 +305,82 @@ func TestWaitingMessage(t *testing.T) {
 	}
 	if len(entries) != offered-1 || len(losses) > 1 || len(losses) == 1 && lost == 0 {
 		t.Errorf("%d records of %d, losses %+v", len(entries), offered, losses)
+	}
+}
+
+// Several sessions may share a connection; each message is in the stream of its own.
+func TestSessionsShareConnection(t *testing.T) {
+	r := newRig(t)
+	sessions := NewRecorder(r.rec, &Options{Overload: recorder.OverloadWait})
+	tap := sessions.NewTap()
+	var want []string
+	for i := range 100 {
+		who := string(rune('A' + i%3))
+		m := order(who, "X", i)
+		want = append(want, "FIX.4.4:"+who+"-X "+string(m))
+		if err := tap.In(m); err != nil && i > 0 { // number 0 is none
+			t.Fatal(err)
+		}
+	}
+	tap.Close()
+	sessions.Close()
+	entries, _ := r.contents()
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.stream+" "+e.payload)
+	}
+	slices.Sort(got)
+	slices.Sort(want[1:])
+	if !slices.Equal(got, want[1:]) {
+		t.Errorf("%d records, want %d, or they are in other streams: %q", len(got), len(want)-1, got[:1])
+	}
+}
+
+// A disk that hangs when a session begins holds its first message up for a second, and
+// what comes until there is a stream is lost, and said to be.
+func TestSessionBeginsWhileTheDiskHangs(t *testing.T) {
+	r := &rig{t: t, dir: t.TempDir()}
+	disk := vfs.NewFault(nil)
+	var err error
+	if r.rec, err = recorder.Open(r.dir, &recorder.Options{Journal: journal.Options{FS: disk}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	sessions := NewRecorder(r.rec, nil)
+	hold, hangs := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	disk.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
+		if op.Kind == vfs.OpWrite {
+			once.Do(func() { close(hangs) })
+			<-hold
+		}
+		return vfs.Verdict{}
+	})
+	if err := sessions.Record(false, order("A", "B", 1)); err != nil {
+		t.Fatal(err)
+	}
+	<-hangs
+	for i := 1; i <= 3; i++ {
+		if err := sessions.Record(false, order("C", "D", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := sessions.Stats()
+	close(hold)
+	for sessions.Stats().Sessions[1].Recording.LaneCapacity == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := sessions.Record(false, order("C", "D", 4)); err != nil {
+		t.Fatal(err)
+	}
+	sessions.Close()
+	entries, losses := r.contents()
+	lost := uint64(0)
+	for _, l := range losses {
+		lost += l.Records
+	}
+	seen := st.Sessions[0].Recording.Lost + st.Sessions[1].Recording.Lost
+	if uint64(len(entries))+lost != 5 || lost != seen || lost == 0 {
+		t.Errorf("%d records, %d lost, %d by the counters", len(entries), lost, seen)
 	}
 }

@@ -1,6 +1,7 @@
 package fixindex
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -69,53 +70,26 @@ type Entry struct {
 }
 
 // Entries finds the messages of a day with the numbers from to to, each once: in
-// the order of their numbers, and of those that came more than once the first that was no
-// repetition. It holds 16 bytes for each.
+// the order of their numbers, and of those that came more than once the first. It
+// holds 16 bytes for each.
 func (x *Index) Entries(ctx context.Context, dir, session string, side int, day Day, from, to uint64) ([]Entry, error) {
 	if len(day.Runs) == 0 {
 		return nil, nil
 	}
-	type found struct {
-		Entry
-		repeat bool
-	}
-	var all []found
 	first, last := day.Runs[0].First, uint64(0)
 	for _, r := range day.Runs {
 		first, last = min(first, r.First), max(last, r.Last)
 	}
+	var all []Entry
 	err := Read(ctx, dir, session, day.Find(from, to), func(journal.Gap) {}, func(m *Message) error {
 		if n := m.Header.SeqNum; m.Header.Side() == side && n >= from && n <= to && m.Seq >= first && m.Seq <= last {
-			all = append(all, found{Entry{n, m.Seq}, m.Header.PossDup})
+			all = append(all, Entry{n, m.Seq})
 		}
 		return nil
 	})
-	slices.SortStableFunc(all, func(a, b found) int {
-		switch {
-		case a.SeqNum != b.SeqNum:
-			return compare(a.SeqNum, b.SeqNum)
-		case a.repeat != b.repeat:
-			return map[bool]int{false: -1, true: 1}[a.repeat]
-		}
-		return compare(a.Seq, b.Seq)
-	})
-	var out []Entry
-	for _, f := range all {
-		if len(out) == 0 || out[len(out)-1].SeqNum != f.SeqNum {
-			out = append(out, f.Entry)
-		}
-	}
-	return out, err
-}
-
-func compare(a, b uint64) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
+	slices.SortFunc(all, func(a, b Entry) int { return cmp.Or(cmp.Compare(a.SeqNum, b.SeqNum), cmp.Compare(a.Seq, b.Seq)) })
+	all = slices.CompactFunc(all, func(a, b Entry) bool { return a.SeqNum == b.SeqNum })
+	return all, err
 }
 
 // Fetcher gets messages by their sequence in the archive. It is quick when the sequences go up.

@@ -160,6 +160,17 @@ func (w *writer) check(x *Index) {
 			w.t.Errorf("%s: %+v, want %d messages", name, s, n)
 		}
 	}
+	for _, r := range x.Runs { // each number of a run is there
+		n := uint64(0)
+		for _, f := range truth {
+			if f.session == r.Session && f.side == r.Side && f.seq >= r.First && f.seq <= r.Last && f.n >= r.From && f.n <= r.To {
+				n++
+			}
+		}
+		if n < r.To-r.From+1 || n > maxRun {
+			w.t.Fatalf("%+v: %d messages", r, n)
+		}
+	}
 	for range 30 {
 		from := uint64(w.rng.IntN(600))
 		to := from + uint64(w.rng.IntN(30))
@@ -254,7 +265,8 @@ func TestIndexFilesThatAreWrong(t *testing.T) {
 		{"runs outside the segment", func(p []string) error {
 			return rewrite(p[1], func(b []byte) []byte {
 				_, body, _ := strings.Cut(string(b), "\n")
-				body = strings.Replace(body, `"first":`, `"first":9`, 1)
+				before, runs, _ := strings.Cut(body, `"runs":`)
+				body = before + `"runs":` + strings.Replace(runs, `"first":`, `"first":9`, 1)
 				return append([]byte(head([]byte(body))), body...)
 			})
 		}},

@@ -292,6 +292,24 @@ func TestProxyForwardsWhatIsNotRecorded(t *testing.T) {
 	}
 }
 
+// events notes what happens to a connection.
+type events struct {
+	net.Conn
+	what *[]string
+}
+
+func (e events) Read(b []byte) (int, error)  { return copy(b, "x"), io.EOF }
+func (e events) Write(b []byte) (int, error) { *e.what = append(*e.what, "sent"); return len(b), nil }
+
+// What is forwarded is recorded before: an answer cannot overtake its question.
+func TestForwarderRecordsFirst(t *testing.T) {
+	var what []string
+	f := &forwarder{from: events{what: &what}, to: events{what: &what}, see: func([]byte) { what = append(what, "seen") }}
+	if err := f.drain(); err != io.EOF || !slices.Equal(what, []string{"seen", "sent"}) {
+		t.Errorf("%v, %v", what, err)
+	}
+}
+
 // Stopping ends connections that would go on.
 func TestProxyStops(t *testing.T) {
 	hold := make(chan struct{})
