@@ -177,11 +177,11 @@ func (m *Messages) add(rec journal.Record) (msg journal.Record, ok bool, err err
 		return rec, m.control, nil
 	case rec.Kind == KindHandshake:
 		f := m.flow(rec)
-		f.broken = false
 		if f.open {
 			m.pending = rec
-			return msg, false, m.noEnd(f, rec)
+			return msg, false, m.unread(f, rec, errNoEnd)
 		}
+		f.broken = false
 		f.forget()
 		return rec, m.control, nil
 	case rec.Kind != journal.KindData || ws.OpCode(rec.Flags&journal.FlagSourceMask).IsControl():
@@ -206,7 +206,7 @@ func (m *Messages) data(f *flow, rec journal.Record) (msg journal.Record, ok boo
 	switch {
 	case op != 0 && f.open:
 		m.pending = rec
-		return msg, false, m.noEnd(f, rec)
+		return msg, false, m.unread(f, rec, errNoEnd)
 	case op != 0:
 		f.broken, f.first, f.compressed, f.buf = false, rec.Flags, rec.Flags&journal.FlagCompressed != 0, f.buf[:0]
 		if final && !f.compressed {
@@ -240,14 +240,6 @@ func (m *Messages) limit() int {
 		return m.Limit
 	}
 	return defaultMessageLimit
-}
-
-// noEnd gives up on a message because another one, or another connection,
-// begins.
-func (m *Messages) noEnd(f *flow, rec journal.Record) error {
-	err := m.unread(f, rec, errNoEnd)
-	f.broken = false
-	return err
 }
 
 // unread gives up on the message in hand.
