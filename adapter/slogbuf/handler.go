@@ -19,9 +19,10 @@ type Options struct {
 	Text bool
 
 	// SyncLevel makes Handle wait, for lines of this level or above, until the
-	// line and all before it are durable, for at most 5 s. Default nil: no line
-	// is waited for. A wait takes as long as the disk's sync, and those of many
-	// callers share one.
+	// line and all before it are durable, for at most 5 s; when the line is
+	// dropped or too long, those before it and the line in its place. Default
+	// nil: no line is waited for. A wait takes as long as the disk's sync, and
+	// those of many callers share one.
 	SyncLevel slog.Leveler
 }
 
@@ -79,8 +80,10 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 		return h.out.syncIfAsked(r.Level)
 	case errors.Is(err, queue.ErrFull):
 		h.out.dropped.Add(1)
+		_ = h.out.syncIfAsked(r.Level) // what was before it
 	case errors.Is(err, queue.ErrTooLarge):
 		h.out.replace(r, size)
+		_ = h.out.syncIfAsked(r.Level)
 	}
 	return err
 }

@@ -280,6 +280,44 @@ func TestSyncLevel(t *testing.T) {
 	}
 }
 
+// SyncLevel waits for what is before a line that is lost, and for what takes its
+// place: the program may end behind it.
+func TestSyncLevelOfLostLines(t *testing.T) {
+	tests := []struct {
+		name  string
+		size  int // of each line
+		lines int // then the lane is full
+	}{
+		{"dropped", 900, 4},
+		{"too long", 5000, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := open(t, &recorder.ProducerOptions{LaneSize: 4096})
+			log := slog.New(slogbuf.NewHandler(l.w, &slogbuf.Options{SyncLevel: slog.LevelError}))
+			l.hang()
+			long := strings.Repeat("x", test.size)
+			for range test.lines {
+				log.Warn("while the disk hangs", "long", long)
+			}
+			before := l.w.Stats().Lost
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				log.Error("while the disk hangs", "long", long)
+			}()
+			for l.w.Stats().Lost == before {
+				time.Sleep(time.Millisecond) // until the line was offered
+			}
+			l.resume()
+			<-done
+			if st := l.rec.Stats(); st.UndurableRecords != 0 {
+				t.Errorf("%d records are not durable", st.UndurableRecords)
+			}
+		})
+	}
+}
+
 // After Close lines are refused, and the logger goes on.
 func TestAfterClose(t *testing.T) {
 	l := open(t, nil)
