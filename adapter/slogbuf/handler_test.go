@@ -327,6 +327,9 @@ func TestAfterClose(t *testing.T) {
 	if err := l.w.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if n := l.rec.Stats().UndurableRecords; n != 0 {
+		t.Errorf("%d records are not durable after Close", n)
+	}
 	log.Info("two")
 	err := h.Handle(context.Background(), slog.NewRecord(time.Now(), 0, "three", 0))
 	if _, werr := l.w.Write([]byte("four")); !errors.Is(err, recorder.ErrClosed) || !errors.Is(werr, recorder.ErrClosed) {

@@ -79,6 +79,15 @@ var replacers = []func([]string, slog.Attr) slog.Attr{
 		return a
 	},
 	func([]string, slog.Attr) slog.Attr { return slog.Attr{} },
+	func(_ []string, a slog.Attr) slog.Attr { // twice is not once
+		switch a.Value.Kind() {
+		case slog.KindInt64:
+			a.Value = slog.Int64Value(a.Value.Int64() + 1)
+		case slog.KindString:
+			a.Value = slog.StringValue(a.Value.String() + "+")
+		}
+		return a
+	},
 }
 
 func randomAttrs(rng *rand.Rand) []slog.Attr {
