@@ -112,7 +112,7 @@ func fixResend(cmd *cobra.Command, dir string, o *fixOptions, sender string, fro
 	if ctx.Err() != nil {
 		return interruptIsFine(context.Cause(ctx))
 	}
-	a.say("sent %s again, gap fills for %s, of which the archive lacks %d", cli.Plural(r.Messages, "message"), cli.Plural(r.Filled, "number"), r.Missing)
+	a.say("sent %s again, gap fills for %s, of which the archive lacks %d%s", cli.Plural(r.Messages, "message"), cli.Plural(r.Filled, "number"), r.Missing, r.Trouble())
 	return err
 }
 

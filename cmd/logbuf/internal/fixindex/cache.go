@@ -65,7 +65,7 @@ func (c cache) load(seg unit, start state) (*segment, bool) {
 	if c.off || !seg.Sealed {
 		return nil, false
 	}
-	if fi, err := os.Stat(c.path(seg.File)); err != nil || fi.Size() > maxFile {
+	if fi, err := os.Lstat(c.path(seg.File)); err != nil || !fi.Mode().IsRegular() || fi.Size() > maxFile {
 		return nil, false
 	}
 	b, err := os.ReadFile(c.path(seg.File))
@@ -86,10 +86,17 @@ func (c cache) load(seg unit, start state) (*segment, bool) {
 	return f.segment, true
 }
 
-// inside checks that what is said is about the segment's records.
+// inside checks that what is said is about the segment's records, and about
+// sessions that it knows.
 func (s *segment) inside(seg unit) bool {
+	known := func(session string, side int) bool {
+		_, ok := s.End[session]
+		return ok && (side == 0 || side == 1)
+	}
 	return !slices.ContainsFunc(s.Runs, func(r Run) bool {
-		return r.First < seg.FirstSeq || r.Last >= seg.NextSeq || r.First > r.Last || r.From > r.To || r.Side < 0 || r.Side > 1
+		return !known(r.Session, r.Side) || r.First < seg.FirstSeq || r.Last >= seg.NextSeq || r.First > r.Last || r.From > r.To
+	}) && !slices.ContainsFunc(s.Gaps, func(g Gap) bool {
+		return !known(g.Session, g.Side) || g.Before < seg.FirstSeq || g.Before >= seg.NextSeq || g.Missing.From > g.Missing.To
 	})
 }
 

@@ -105,12 +105,12 @@ func NewFetcher(dir string) *Fetcher { return &Fetcher{dir: dir} }
 // near is how far ahead a record is read up to rather than sought.
 const near = 1000
 
-// Fetch returns the message; it is valid until the next call. The error is a
-// *journal.GapError or io.EOF when it is not there any more.
+// Fetch returns the message; it is valid until the next call. The error is io.EOF
+// when it is not there any more or cannot be read. Others can be had all the same.
 func (f *Fetcher) Fetch(ctx context.Context, seq uint64) (*Message, error) {
 	if f.r == nil || seq < f.r.NextSeq() || seq > f.r.NextSeq()+near {
 		f.Close()
-		r, err := journal.OpenReader(f.dir, &journal.ReaderOptions{FromSeq: seq})
+		r, err := journal.OpenReader(f.dir, &journal.ReaderOptions{FromSeq: seq, Salvage: true})
 		if err != nil {
 			return nil, err
 		}
@@ -118,6 +118,9 @@ func (f *Fetcher) Fetch(ctx context.Context, seq uint64) (*Message, error) {
 	}
 	for {
 		rec, err := f.r.Next(ctx)
+		if _, ok := errors.AsType[*journal.GapError](err); ok {
+			continue // damage, of which the message may be a part or not
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -270,6 +270,14 @@ func TestIndexFilesThatAreWrong(t *testing.T) {
 				return append([]byte(head([]byte(body))), body...)
 			})
 		}},
+		{"a gap of a session that there is not", func(p []string) error {
+			return rewrite(p[1], func(b []byte) []byte {
+				_, body, _ := strings.Cut(string(b), "\n")
+				i := strings.LastIndex(body, `"gaps":[{"session":"`) + len(`"gaps":[{"session":"`)
+				body = body[:i] + "no " + body[i:]
+				return append([]byte(head([]byte(body))), body...)
+			})
+		}},
 		{"of another beginning", func(p []string) error {
 			return rewrite(p[1], func(b []byte) []byte {
 				_, body, _ := strings.Cut(string(b), "\n")

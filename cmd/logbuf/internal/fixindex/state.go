@@ -59,7 +59,7 @@ type state map[string]Session
 type Run struct {
 	Session string `json:"session"`
 	Side    int    `json:"side"`
-	Repeat  bool   `json:"repeat,omitempty"` // they are repetitions, or have numbers that are too low
+	Repeat  bool   `json:"repeat,omitempty"` // they are repetitions, or have numbers that are too low or mean nothing
 	Reset   bool   `json:"reset,omitempty"`  // the sender's numbers begin anew with the first one
 	From    uint64 `json:"from"`             // MsgSeqNum of the first
 	To      uint64 `json:"to"`               // and of the last
@@ -145,7 +145,9 @@ func (b *builder) see(rec journal.Record, stream string) {
 	if step.Gap.To > 0 && len(b.gaps) < maxGaps {
 		b.gaps = append(b.gaps, Gap{name, side, step.Gap, rec.Seq, rec.Time})
 	}
-	b.run(place{name, side, step.Repeat}, step, h.SeqNum, rec.Seq)
+	// The number of a SequenceReset-Reset itself means nothing: it begins no day.
+	reset := h.Is(fixbuf.TypeSequenceReset) && !h.GapFill
+	b.run(place{name, side, step.Repeat || reset}, step, h.SeqNum, rec.Seq)
 }
 
 // session is the name of a message's session.

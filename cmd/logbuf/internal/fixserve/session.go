@@ -214,8 +214,8 @@ func (s *Session) resend(ctx context.Context, from, to uint64) error {
 		}
 		return s.write(m)
 	})
-	s.Say("%s asks for messages %d to %d: sent %d again, gap fills for %d, of which the archive lacks %d",
-		s.id.Peer, from, to, r.Messages, r.Filled, r.Missing)
+	s.Say("%s asks for messages %d to %d: sent %d again, gap fills for %d, of which the archive lacks %d%s",
+		s.id.Peer, from, to, r.Messages, r.Filled, r.Missing, r.Trouble())
 	return err
 }
 

@@ -2,14 +2,12 @@ package fixserve
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/fixindex"
-	"github.com/nexus-logbuf/logbuf/journal"
 )
 
 // Source is one sender's messages in an archive, of the last part in which the
@@ -45,6 +43,16 @@ type Resent struct {
 	Messages uint64 // sent again
 	Filled   uint64 // numbers that a gap fill stands for: session messages, and those below
 	Missing  uint64 // of them, those that the sender had sent and the archive does not have
+	Spoilt   uint64 // of them, those that the archive has and no engine would take
+}
+
+// Trouble says what is wrong with messages that the archive has; empty for
+// nothing.
+func (r *Resent) Trouble() string {
+	if r.Spoilt == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d cannot be sent again, because they have no SendingTime (52) or something that is no field", r.Spoilt)
 }
 
 // Resend sends the numbers from to to again: application messages as
@@ -70,10 +78,10 @@ func (s *Source) Resend(ctx context.Context, id Peers, from, to uint64, now func
 	}
 	for _, e := range entries {
 		m, err := fetch.Fetch(ctx, e.Seq)
-		var gone *journal.CorruptionError
 		switch {
-		case err == io.EOF, errors.As(err, &gone):
-			continue // trimmed or damaged since: filled
+		case err == io.EOF: // trimmed or damaged since: filled
+			r.Missing++
+			continue
 		case err != nil:
 			return r, err
 		case m.Header.Admin():
@@ -81,7 +89,8 @@ func (s *Source) Resend(ctx context.Context, id Peers, from, to uint64, now func
 		}
 		again, err := b.Resend(m.Payload, now())
 		if err != nil {
-			return r, fmt.Errorf("record %d, MsgSeqNum %d: %w", e.Seq, e.SeqNum, err)
+			r.Spoilt++
+			continue
 		}
 		// The fill uses the builder, too.
 		again = append([]byte(nil), again...)
@@ -95,7 +104,7 @@ func (s *Source) Resend(ctx context.Context, id Peers, from, to uint64, now func
 		next = e.SeqNum + 1
 	}
 	if last := min(to, s.Next()-1); last >= from {
-		r.Missing = last - from + 1 - uint64(len(entries))
+		r.Missing += last - from + 1 - uint64(len(entries))
 	}
 	return r, fill(to + 1)
 }
