@@ -114,13 +114,12 @@ func header(buf []byte) (length, body int, part Part) {
 		}
 		return 0, 0, More
 	}
-	for j, c := range []byte("9=") {
+	for _, c := range []byte("9=") {
 		if i++; i == len(buf) {
 			return 0, 0, More
 		} else if buf[i] != c {
 			return 0, 0, Skipped
 		}
-		_ = j
 	}
 	digits := 0
 	for i++; i < len(buf); i++ {

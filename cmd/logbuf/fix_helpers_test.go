@@ -5,7 +5,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,15 +15,20 @@ import (
 	"github.com/nexus-logbuf/logbuf/journal"
 )
 
+// freePort is an address that nobody listens at. It is below those that systems
+// give to whoever asks for any port, so that no other test gets it meanwhile.
 func freePort(t *testing.T) (addr, port string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port = strconv.Itoa(10_000 + rand.IntN(20_000))
+		addr = net.JoinHostPort("127.0.0.1", port)
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			ln.Close()
+			return addr, port
+		}
 	}
-	defer ln.Close()
-	_, port, _ = net.SplitHostPort(ln.Addr().String())
-	return ln.Addr().String(), port
+	t.Fatal("no free port")
+	return "", ""
 }
 
 // archivedFIX are the messages of a sender in the archive, which must be sound.

@@ -150,6 +150,24 @@ func (p *process) exit(t *testing.T) int {
 	return p.ProcessState.ExitCode()
 }
 
+// waitDurable waits until something in an archive is durable.
+func waitDurable(t *testing.T, dir string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		r, err := journal.OpenReader(dir, &journal.ReaderOptions{End: true, Durable: true})
+		if err == nil {
+			n := r.NextSeq()
+			r.Close()
+			if n > 0 {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing is durable after a minute: %v", err)
+		}
+	}
+}
+
 func startFeed(t *testing.T, opts *feed.Options) (srv *feed.Server, url string, stop func()) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -294,7 +312,7 @@ func TestSignalWhileReadingAPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.waitFor(t, "recording 1 source")
-	time.Sleep(20 * time.Millisecond)
+	waitDurable(t, dir) // it has read all three
 	p.Process.Signal(os.Interrupt)
 	if code := p.exit(t); code != 0 {
 		t.Fatalf("exit code %d; stderr:\n%s", code, p.errors())

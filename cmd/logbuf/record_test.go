@@ -110,8 +110,6 @@ sources:
 	}
 }
 
-// What a server sends beyond --max-frame is counted, with a report that says so;
-// that is no failure.
 // A feed that compresses, recorded in each way, and read back with cat.
 func TestRecordDeflate(t *testing.T) {
 	message := strings.Repeat("all the same words ", 20)
@@ -152,6 +150,8 @@ func TestRecordDeflate(t *testing.T) {
 	}
 }
 
+// What a server sends beyond --max-frame is counted, with a report that says so;
+// that is no failure.
 func TestRecordTooLarge(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, nil)

@@ -79,24 +79,6 @@ func linesIn(t *testing.T, dir string) (n int) {
 	return n
 }
 
-// waitDurable waits until something in an archive is durable.
-func waitDurable(t *testing.T, dir string) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		r, err := journal.OpenReader(dir, &journal.ReaderOptions{End: true, Durable: true})
-		if err == nil {
-			n := r.NextSeq()
-			r.Close()
-			if n > 0 {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nothing is durable after a minute: %v", err)
-		}
-	}
-}
-
 func reportOf(t *testing.T, p *process) *capture.Report {
 	t.Helper()
 	rep := &capture.Report{}

@@ -103,7 +103,7 @@ func (r *rig) contents() (pieces []piece, all []byte, losses []journal.Loss) {
 }
 
 // listen serves connections, the n-th with the n-th handler, and refuses
-// further ones.
+// further ones from the time on when the last is accepted.
 func listen(t *testing.T, handlers ...func(net.Conn)) (addr string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -113,10 +113,13 @@ func listen(t *testing.T, handlers ...func(net.Conn)) (addr string) {
 	t.Cleanup(func() { ln.Close() })
 	go func() {
 		defer ln.Close()
-		for _, h := range handlers {
+		for i, h := range handlers {
 			nc, err := ln.Accept()
 			if err != nil {
 				return
+			}
+			if i == len(handlers)-1 {
+				ln.Close()
 			}
 			h(nc)
 			nc.Close()
