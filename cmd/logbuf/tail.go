@@ -115,7 +115,7 @@ func (t *tailing) startAt(ctx context.Context, dir string) error {
 	first = min(first, next)
 	t.last = min(t.last, next-first, math.MaxInt32) // their sequences are kept in memory
 	start := next - t.last
-	if t.last > 0 && (len(t.sel.streams) > 0 || t.sel.to.Given) {
+	if t.last > 0 && (len(t.sel.streams) > 0 || t.sel.to.Given || t.sel.level.given) {
 		if start, err = t.search(ctx, dir, first, next); err != nil {
 			return err
 		}
