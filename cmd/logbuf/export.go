@@ -51,13 +51,13 @@ pcapng   For Wireshark: one interface per stream, link type USER0, timestamps in
          and other flags in a comment. Records above 256 KiB, which Wireshark does
          not take, are several packets with one id.
 
-Losses are part of the export. perfetto has an instant "records lost". csv and parquet have a row of kind "loss" where
+Losses are part of the export. csv and parquet have a row of kind "loss" where
 records of a stream were lost; empty loss_ columns are not known. pcapng counts
 them as dropped before the stream's next packet (epb_dropcount), with a comment,
-and in the statistics of the interface. With --salvage damage does not end the
-export: what is missing is a row or object of kind "gap", whose seq is the first
-one missing, or a comment of the next packet. csv and parquet leave out stream
-definitions, opens and closes.
+and in the statistics of the interface. perfetto has an instant "records lost".
+With --salvage damage does not end the export: what is missing is a row or object
+of kind "gap", whose seq is the first one missing, or a comment of the next packet.
+csv and parquet leave out stream definitions, opens and closes.
 
 An export to a file is written beside it, as FILE.partial, and gets its name when
 it is complete; a device or a named pipe is written to as it is. Memory does not

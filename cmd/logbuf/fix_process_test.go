@@ -225,14 +225,17 @@ func TestFIXUsage(t *testing.T) {
 		{"fix show FIX --from 9 --to 3", 64, "--from 9 is after --to 3"},
 		{"fix show FIX --direction up", 64, "must be in or out"},
 		{"fix show FIX --raw --json", 64, "give one of them"},
-		{"fix show FIX --day 2", 64, "needs --sender"},
+		{"fix show FIX --day 2", 64, "--day 2 needs --sender"},
+		{"fix show FIX --day -1", 64, "--day -1 is negative"},
 		{"fix show FIX --session FIX.4.4:A-B --sender A --day 2", 1, "began anew 0 times"},
 		{"fix resend FIX", 64, "needs --sender"},
 		{"fix resend FIX --session FIX.4.4:A-B --sender B", 1, "B has sent nothing from 1 on"},
 		{"fix resend FIX --sender A --from 0", 64, "no range"},
 		{"fix resend FIX --sender A --out tcp-listen://127.0.0.1:1", 64, "must be - or tcp://"},
 		{"fix resend FIX --session FIX.4.4:A-B --sender A --out tcp://127.0.0.1:1", 1, "--out tcp://127.0.0.1:1: "},
+		{"fix resend FIX --sender A --out nowhere", 64, "--out nowhere: must be - or tcp://HOST:PORT"},
 		{"fix serve FIX", 64, "needs --listen"},
+		{"fix serve FIX --listen nowhere", 64, `--listen "nowhere": must be HOST:PORT`},
 		{"fix serve FIX --listen 127.0.0.1:0 --session x", 1, `no session is named "x"`},
 		{"fix serve EMPTY --listen 127.0.0.1:0", 1, "has no FIX messages: they are recorded with"},
 		{"fix show EMPTY", 1, "has no FIX messages"},
@@ -240,6 +243,7 @@ func TestFIXUsage(t *testing.T) {
 		{"fix sessions /nowhere", 3, "/nowhere"},
 		{"fix sessions", 64, "needs the archive's directory"},
 		{"fix nonsense", 64, `unknown command "nonsense"`},
+		{"fix sesions", 64, `unknown command "sesions"; did you mean sessions?`},
 	} {
 		var out, err strings.Builder
 		args := strings.Fields(strings.NewReplacer("FIX ", fix+" ", "EMPTY", empty).Replace(tc.args + " "))

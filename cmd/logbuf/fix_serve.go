@@ -45,8 +45,8 @@ who should.`
 func newFixResendCmd() *cobra.Command {
 	var o fixOptions
 	var from, to uint64
-	var sender string
-	where := target{}
+	var sender, out string
+	var where target
 	cmd := &cobra.Command{
 		Use:   "resend DIR",
 		Short: "Send a range of messages again, as repetitions",
@@ -64,8 +64,8 @@ func newFixResendCmd() *cobra.Command {
 				return cli.Usagef("--from %d, --to %d: no range of numbers", from, to)
 			case sender == "":
 				return cli.Usagef("needs --sender COMPID: whose messages are sent again")
-			case where.listens():
-				return cli.Usagef("--out %s: must be - or tcp://HOST:PORT", where.String())
+			case out != "-" && (where.Set(out) != nil || where.kind != toTCP):
+				return cli.Usagef("--out %s: must be - or tcp://HOST:PORT", out)
 			}
 			return fixResend(cmd, args[0], &o, sender, from, to, &where)
 		},
@@ -73,9 +73,9 @@ func newFixResendCmd() *cobra.Command {
 	o.addFlags(cmd, true)
 	f := cmd.Flags()
 	f.StringVar(&sender, "sender", "", "the side with this `CompID`")
-	f.Uint64Var(&from, "from", 1, "first MsgSeqNum, a `number`")
-	f.Uint64Var(&to, "to", 0, "last MsgSeqNum, a `number`; 0 = to the end")
-	f.Var(&where, "out", "`where` to: - or tcp://HOST:PORT")
+	f.Uint64Var(&from, "from", 1, "`number` (MsgSeqNum) of the first message")
+	f.Uint64Var(&to, "to", 0, "`number` (MsgSeqNum) of the last message; 0 = to the end")
+	f.StringVar(&out, "out", "-", "`where` to: - or tcp://HOST:PORT")
 	return cmd
 }
 
@@ -147,8 +147,11 @@ func newFixServeCmd() *cobra.Command {
 		Args:              oneDir,
 		ValidArgsFunction: completeDir,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, _, err := net.SplitHostPort(listen); err != nil {
+			if listen == "" {
 				return cli.Usagef("needs --listen HOST:PORT: where engines connect to")
+			}
+			if _, _, err := net.SplitHostPort(listen); err != nil {
+				return cli.Usagef("--listen %q: must be HOST:PORT, such as 127.0.0.1:9000", listen)
 			}
 			if clients < 0 {
 				return cli.Usagef("--clients %d is negative", clients)

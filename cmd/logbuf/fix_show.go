@@ -57,8 +57,8 @@ func newFixShowCmd() *cobra.Command {
 	}
 	f.addFlags(cmd, true)
 	flags := cmd.Flags()
-	flags.Uint64Var(&f.from, "from", 1, "first MsgSeqNum, a `number`")
-	flags.Uint64Var(&f.to, "to", 0, "last MsgSeqNum, a `number`; 0 = to the end")
+	flags.Uint64Var(&f.from, "from", 1, "`number` (MsgSeqNum) of the first message")
+	flags.Uint64Var(&f.to, "to", 0, "`number` (MsgSeqNum) of the last message; 0 = to the end")
 	flags.IntVar(&f.day, "day", 0, "only since the numbers last began anew: 1 the last `time`, 2 the one before; 0 = all; needs --sender")
 	flags.StringVar(&f.direction, "direction", "", "only messages that were received (`in`) or sent (out) by who recorded")
 	flags.StringVar(&f.sender, "sender", "", "only messages of the side with this `CompID`")
@@ -88,8 +88,10 @@ func (f *fixShow) check() error {
 		return cli.Usagef("--direction %q: must be in or out", f.direction)
 	case styles > 1:
 		return cli.Usagef("--raw, --soh and --json are three ways to print: give one of them")
-	case f.day < 0 || f.day > 0 && f.sender == "":
-		return cli.Usagef("--day %d: must be 1 or more, and needs --sender, because each side's numbers begin anew by themselves", f.day)
+	case f.day < 0:
+		return cli.Usagef("--day %d is negative; 1 is since the numbers last began anew", f.day)
+	case f.day > 0 && f.sender == "":
+		return cli.Usagef("--day %d needs --sender, because each side's numbers begin anew by themselves", f.day)
 	}
 	return nil
 }

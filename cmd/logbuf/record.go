@@ -155,7 +155,7 @@ var ofSources = []string{"header-file", "header-env", "subprotocol", "subscribe"
 func (f *recordFlags) checkArgs(cmd *cobra.Command, args []string) error {
 	switch {
 	case f.file == "" && len(args) == 0:
-		return cli.Usagef("needs at least one source: ws://…, wss://…, tcp://HOST:PORT, or - for standard input; or --config FILE")
+		return cli.Usagef("needs at least one source: ws://…, wss://…, tcp://HOST:PORT, tcp-listen://HOST:PORT, tcp-proxy://HOST:PORT/UPSTREAM:PORT, or - for standard input; or --config FILE")
 	case f.file == "":
 		return nil
 	case len(args) > 0:
