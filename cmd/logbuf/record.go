@@ -25,7 +25,9 @@ A source is one of
                                     message behind its 4-byte length (len32), or
                                     each FIX message (fix)
   tcp-listen://HOST:PORT            accepts connections, up to 512 at a time, and
-                                    frames each like that; never ends by itself
+                                    frames each like that; never ends by itself.
+                                    They share a ring, and each has a buffer of
+                                    its size (with fix 16 KiB and a message)
   tcp-proxy://HOST:PORT/UP:PORT     accepts connections, connects each to UP:PORT,
                                     forwards both ways and records both; what UP
                                     sends has the outbound flag

@@ -79,13 +79,17 @@ func planOfArchive(cfg *capture.Config) [][2]string {
 	if cfg.For > 0 {
 		end = "after " + cli.Duration(cfg.For).String()
 	}
-	rings := 0
-	for _, s := range cfg.Sources {
-		rings += s.Ring
+	rings, sessions := cfg.Rings()
+	memory := cli.Bytes(rings) + " of rings"
+	if sessions > 0 {
+		memory += fmt.Sprintf(", and of up to %s for FIX sessions, as they come", cli.Bytes(sessions))
+	}
+	if cfg.Forwards() {
+		fails += "; a proxy goes on forwarding"
 	}
 	plan := [][2]string{
 		{"archive", archive}, {"durable", durable}, {"segments", segments}, {"keep", keep}, {"disk fails", fails},
-		{"disk full", full}, {"ends", end}, {"memory", cli.Bytes(rings) + " of rings"},
+		{"disk full", full}, {"ends", end}, {"memory", memory},
 	}
 	if cfg.Metrics != "" {
 		plan = append(plan, [2]string{"metrics", "at http://" + cfg.Metrics + "/"})

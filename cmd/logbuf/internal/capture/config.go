@@ -73,16 +73,28 @@ func (c *Config) withDefaults() Config {
 // memory is what the rings of all sources take together, in bytes, with room for
 // the rounding up.
 func (c *Config) memory() int {
-	sum := int64(0)
+	rings, sessions := c.Rings()
+	return int(min(max(recorder.DefaultMemoryLimit, 2*rings+sessions), math.MaxInt))
+}
+
+// Rings is how many bytes the rings of the sources are, and those of as many FIX
+// sessions as there may be.
+func (c *Config) Rings() (sources, sessions int64) {
 	for _, s := range c.Sources {
 		if !source.BySession(s.Spec, &s.Options) {
-			sum += 2 * int64(s.Ring)
+			sources += int64(s.Ring)
 		}
 	}
 	if o := c.sessions(); o != nil {
-		sum += int64(o.LaneSize) * int64(o.MaxSessions)
+		sessions = int64(o.LaneSize) * int64(o.MaxSessions)
 	}
-	return int(min(max(recorder.DefaultMemoryLimit, sum), math.MaxInt))
+	return sources, sessions
+}
+
+// Forwards tells whether connections go through the recording, which then outlives its
+// archive.
+func (c *Config) Forwards() bool {
+	return slices.ContainsFunc(c.Sources, func(s Source) bool { return s.Kind == source.TCPProxy })
 }
 
 // maxSessions is how many FIX sessions a recording takes: as many as a listener takes

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -129,11 +128,6 @@ func (r *run) gap(g fixbuf.Gap) {
 	}
 }
 
-// forwards tells whether connections go through this process, which then outlives its archive.
-func (r *run) forwards() bool {
-	return slices.ContainsFunc(r.cfg.Sources, func(s Source) bool { return s.Kind == source.TCPProxy })
-}
-
 // runSources runs all of them and closes ended when the last one has.
 func (r *run) runSources(ctx context.Context, ended chan<- struct{}) {
 	defer close(ended)
@@ -188,7 +182,7 @@ func (r *run) watch(cancel context.CancelCauseFunc) (stop func()) {
 // those are worth more than the end.
 func (r *run) failed(err error, cancel context.CancelCauseFunc) {
 	switch {
-	case !r.forwards():
+	case !r.cfg.Forwards():
 		cancel(errRecorder)
 	case !r.unrecorded:
 		r.unrecorded = true
