@@ -89,17 +89,22 @@ func TestFramer(t *testing.T) {
 	}
 }
 
-// A peer that lies cannot make a framer hold more than its limit, nor take more
-// than a little time for each byte.
+// A peer that lies cannot make a framer hold more than its limit, nor move more
+// than a few bytes for each one that comes.
 func TestFramerIsBounded(t *testing.T) {
 	const limit = 32 << 10
 	f := NewFramer(limit)
-	for _, lie := range []string{"8=FIX.4.4\x019=32000\x01", "8=FIX", "8=FIX.4.2\x01", "8=FIX.4.4\x019=3200\x0110=000\x01"} {
+	for _, lie := range []string{"8=FIX.4.4\x019=32000\x01", "8=FIX", "8=FIX.4.2\x01", "8=FIX.4.4\x019=3200\x0110=000\x01", "8=FIX.4.4\x019=32740\x01", "8=FIX.4.4\x019=16360\x01"} {
 		b := bytes.Repeat([]byte(lie), (1<<20)/len(lie))
+		all, moved := len(b), 0
 		for len(b) > 0 {
 			n := min(1500, len(b))
 			for rest := b[:n]; ; {
+				from := f.from + f.given
 				part, _, after := f.Next(rest)
+				if f.from < from {
+					moved += f.Held()
+				}
 				if part == More {
 					break
 				}
@@ -109,6 +114,9 @@ func TestFramerIsBounded(t *testing.T) {
 			if f.Held() > limit || cap(f.held) > 2*limit {
 				t.Fatalf("%q: holds %d bytes in %d", lie, f.Held(), cap(f.held))
 			}
+		}
+		if moved > 8*all {
+			t.Errorf("%q: moved %d bytes for %d", lie, moved, all)
 		}
 	}
 }

@@ -83,13 +83,14 @@ func (f *Framer) forget() {
 }
 
 // hold appends b. What is held is never longer than the limit, except for a
-// header that is cut.
+// header that is cut. The buffer may be half as long again: then what is moved to
+// its front makes room for many bytes, however little of it each part takes.
 func (f *Framer) hold(b []byte) {
 	if len(f.held)+len(b) > cap(f.held) {
 		live := f.held[f.from:]
 		into := f.held[:0]
-		if n := len(live) + len(b); n > cap(f.held) {
-			into = make([]byte, 0, max(minHeld, n, min(2*n, f.limit)))
+		if n := len(live) + len(b); n > cap(f.held)/4*3 {
+			into = make([]byte, 0, max(minHeld, n, min(2*n, f.limit+f.limit/2)))
 		}
 		f.held, f.from = append(into, live...), 0
 	}

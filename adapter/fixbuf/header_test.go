@@ -91,6 +91,10 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%q to %q is %q, want %q", tc.from, tc.to, got, tc.want)
 		}
 	}
+	id := Identity{BeginString: "FIX:\x1b[2J", Low: "A", High: "B"}
+	if got := id.String(); got != "FIX%3A%1B[2J:A-B" {
+		t.Errorf("%+v is %q", id, got)
+	}
 }
 
 func TestSequence(t *testing.T) {

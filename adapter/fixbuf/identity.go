@@ -51,11 +51,11 @@ func (id Identity) CompID(side int) string {
 }
 
 // String is the session's name and that of its stream, as in
-// FIX.4.4:BUYER-SELLER. Bytes of a CompID other than printable ASCII, the % and,
-// in the lower one, the - are written as %XX, so that no two sessions have one
-// name.
+// FIX.4.4:BUYER-SELLER. Bytes other than printable ASCII, the %, the : of a
+// BeginString, and the - of the lower CompID are written as %XX, so that no two
+// sessions have one name, whatever a peer calls itself.
 func (id Identity) String() string {
-	return id.BeginString + ":" + escape(id.Low, "%-") + "-" + escape(id.High, "%")
+	return escape(id.BeginString, "%:") + ":" + escape(id.Low, "%-") + "-" + escape(id.High, "%")
 }
 
 func escape(s, special string) string {

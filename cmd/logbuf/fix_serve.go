@@ -212,5 +212,5 @@ func (a *fixArchive) source(only string, id fixserve.Peers) (*fixserve.Source, e
 			return fixserve.NewSource(a.dir, a.Index, name, side), nil
 		}
 	}
-	return nil, fmt.Errorf("the archive has no %s session between %q and %q", id.BeginString, id.Peer, id.Me)
+	return nil, fmt.Errorf("the archive has no %q session between %q and %q", id.BeginString, id.Peer, id.Me)
 }

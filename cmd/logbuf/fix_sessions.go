@@ -77,7 +77,7 @@ func (a *fixArchive) sessionsText(w io.Writer, gaps bool, at func(int64) string)
 			if q.Gaps > 0 {
 				missing = fmt.Sprintf("%d (%d)", q.Gaps, q.Missing)
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d-%d\t%s\t%d\t%d\t%s\t%s\n", name, safeText(s.Identity.CompID(side)), direction(s, side),
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d-%d\t%s\t%d\t%d\t%s\t%s\n", safeText(name), safeText(s.Identity.CompID(side)), direction(s, side),
 				cli.Count(q.Messages), from, to, missing, q.Resets, q.PossDups, at(s.First), at(s.Last))
 		}
 	}
@@ -87,7 +87,7 @@ func (a *fixArchive) sessionsText(w io.Writer, gaps bool, at func(int64) string)
 	}
 	if gaps {
 		for _, g := range a.Gaps {
-			fmt.Fprintf(w, "%s: %s: MsgSeqNum %s missing before record %d, %s\n", g.Session, safeText(a.Session(g.Session).Identity.CompID(g.Side)),
+			fmt.Fprintf(w, "%s: %s: MsgSeqNum %s missing before record %d, %s\n", safeText(g.Session), safeText(a.Session(g.Session).Identity.CompID(g.Side)),
 				g.Missing, g.Before, at(g.Time))
 		}
 	}
@@ -95,6 +95,7 @@ func (a *fixArchive) sessionsText(w io.Writer, gaps bool, at func(int64) string)
 
 // troubles says what a session has lost, and what was wrong with its bytes.
 func (a *fixArchive) troubles(w io.Writer, name string, s *fixindex.Session) {
+	name = safeText(name)
 	if s.Lost > 0 || s.LossGaps > 0 {
 		fmt.Fprintf(w, "%s: the recording lost %s (%s) and %s of unknown size\n", name, cli.Plural(s.Lost, "record"), cli.Bytes(s.LostBytes), cli.Plural(s.LossGaps, "gap"))
 	}

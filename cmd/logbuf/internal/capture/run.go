@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,11 +121,12 @@ func (r *run) producer(s *Source) (*recorder.Producer, error) {
 // gap says that a FIX message is missing on the wire.
 func (r *run) gap(g fixbuf.Gap) {
 	const most = 100
+	sender := strconv.Quote(g.Sender) // the peer chooses it
 	switch n := r.gaps.Add(1); {
 	case n < most:
-		r.cfg.Warn("%s: %s has sent no MsgSeqNum %s", g.Session, g.Sender, g.Missing)
+		r.cfg.Warn("%s: %s has sent no MsgSeqNum %s", g.Session, sender, g.Missing)
 	case n == most:
-		r.cfg.Warn("%s: %s has sent no MsgSeqNum %s; further gaps are not told: logbuf fix sessions %s --gaps lists them", g.Session, g.Sender, g.Missing, r.cfg.Dir)
+		r.cfg.Warn("%s: %s has sent no MsgSeqNum %s; further gaps are not told: logbuf fix sessions %s --gaps lists them", g.Session, sender, g.Missing, r.cfg.Dir)
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -61,12 +62,23 @@ func (s *Status) Progress(what string, done, total int64, start time.Time) {
 		100*share, Bytes(done), Bytes(total), ByteRate(done, time.Since(start)))
 }
 
-// Println takes the status line off the screen and prints a line for good. The next Set draws again at once.
+// Println takes the status line off the screen and prints a line for good. The next Set draws again at once. What a peer has put into the
+// line, such as a name, cannot steer the terminal.
 func (s *Status) Println(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clear()
-	fmt.Fprintf(s.w, format+"\n", args...)
+	fmt.Fprintln(s.w, printable(fmt.Sprintf(format, args...)))
+}
+
+// printable is text without control characters and the like. The ends of lines stay.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || strconv.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, text)
 }
 
 // Clear takes the status line off the screen. Call it before the last words of a command.

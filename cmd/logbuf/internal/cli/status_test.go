@@ -21,6 +21,11 @@ func TestStatusIsSilentWhereNobodyLooks(t *testing.T) {
 	if b.String() != "a word\n" {
 		t.Errorf("printed %q", b.String())
 	}
+	b.Reset()
+	s.Println("%s", "a peer's \x1b[2Jname\u202e\n\tübrig")
+	if b.String() != "a peer's \ufffd[2Jname\ufffd\n\tübrig\n" {
+		t.Errorf("printed %q", b.String())
+	}
 }
 
 // screen is what a terminal of one line shows after the bytes: \r goes to its start.

@@ -192,9 +192,9 @@ func (s *Session) answer(ctx context.Context, msg []byte) error {
 		s.Say("%s logs out", s.id.Peer)
 		return errOver
 	case isReject(&h):
-		s.Say("%s rejects a message: %s", s.id.Peer, value(msg, 58, "no reason is given"))
+		s.Say("%s rejects a message: %q", s.id.Peer, value(msg, 58, "no reason is given"))
 	case !h.Admin():
-		s.Say("%s sends a message of type %s, MsgSeqNum %d, which nobody takes here", s.id.Peer, h.MsgType, h.SeqNum)
+		s.Say("%s sends a message of type %q, MsgSeqNum %d, which nobody takes here", s.id.Peer, h.MsgType, h.SeqNum)
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func TestResend(t *testing.T) {
 	said := strings.Join(b.said, "\n")
 	for _, want := range []string{
 		"next message of SELLER would be 11", "1 to 11: sent 6 again, gap fills for 5, of which the archive lacks 1",
-		"from 500 on, and the last is 11", "type D, MsgSeqNum 8", "rejects a message: why", "BUYER logs out",
+		"from 500 on, and the last is 11", `type "D", MsgSeqNum 8`, `rejects a message: "why"`, "BUYER logs out",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("no %q in\n%s", want, said)
