@@ -58,6 +58,7 @@ type traceRows struct {
 	d         *tracebuf.Decoder
 	undefined uint64
 	others    uint64
+	decoded   bool
 	broken    error // the first record that says it is telemetry and is not
 }
 
@@ -78,6 +79,7 @@ func (t *traceRows) decode(rec journal.Record) (e tracebuf.Entry, ok bool) {
 		}
 		return e, false
 	}
+	t.decoded = true
 	return e, true
 }
 
@@ -88,6 +90,8 @@ func (t *traceRows) warn(say func(string, ...any)) {
 		say("warning: %s left out: no definition, or not what the definition says: %v", cli.Plural(t.undefined, "record"), t.broken)
 	case t.undefined > 0:
 		say("warning: %s left out: the archive has no definition of them", cli.Plural(t.undefined, "record"))
+	case !t.decoded && t.others > 0:
+		say("warning: nothing there is telemetry (package tracebuf); left out: %s", cli.Plural(t.others, "record"))
 	}
 }
 

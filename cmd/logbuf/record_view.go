@@ -127,6 +127,9 @@ func printRecordReport(w io.Writer, r *capture.Report) {
 	if r.LostBy[journal.LossOverload] > 0 {
 		fmt.Fprintf(w, "how large a ring would have held it: logbuf stat %s --sizing\n", shellWord(r.Dir))
 	}
+	if r.NoSessionBytes > 0 {
+		fmt.Fprintf(w, "NOT RECORDED: %s with %s, of no FIX session or of one too many\n", cli.Bytes(r.NoSessionBytes), cli.Plural(r.NoSession, "message"))
+	}
 	if r.Abandoned > 0 {
 		fmt.Fprintf(w, "claims that were open for too long, and passed: %s\n", cli.Count(r.Abandoned))
 	}

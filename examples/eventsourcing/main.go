@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
 )
@@ -36,7 +37,9 @@ func run(args []string) error {
 	lane := fs.Int("quote-lane", 0, "bytes of ring for quotes, 0 for 64 KiB")
 	segment := fs.Int64("segment-size", 0, "bytes of a journal segment, 0 for 128 MiB")
 	keep := fs.Int64("keep", 0, "bytes of journal to keep of what snapshots cover, 0 for all")
-	if err := fs.Parse(args); err != nil {
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -58,6 +61,13 @@ func run(args []string) error {
 // sendLines sends lines to a service, one after another.
 func sendLines(addr string, lines []string) error {
 	c, err := dial(addr)
+	for range 30 { // the service may just have been started
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+		c, err = dial(addr)
+	}
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,10 @@ type Report struct {
 	Streams     []Stream      `json:"streams"`
 	Interrupted bool          `json:"interrupted"`
 	Error       string        `json:"error,omitempty"`
+
+	// With --frame fix: messages of no session that is recorded, and their bytes with those that were no message.
+	NoSession      uint64 `json:"no_session,omitempty"`
+	NoSessionBytes uint64 `json:"no_session_bytes,omitempty"`
 }
 
 // newReport gathers the numbers once the recorder is closed.

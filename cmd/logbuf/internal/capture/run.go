@@ -232,6 +232,10 @@ func (r *run) report(ctx context.Context, elapsed time.Duration, closeErr error)
 	stats := r.rec.Stats()
 	rep := newReport(&r.cfg, stats, r.statuses(), r.rec.Recovered())
 	rep.Elapsed, rep.Seconds = elapsed, elapsed.Seconds()
+	if r.fix != nil {
+		st := r.fix.Stats()
+		rep.NoSession, rep.NoSessionBytes = st.Unrecorded, st.UnrecordedBytes
+	}
 	cause := context.Cause(ctx)
 	rep.Interrupted = cause != nil && cause != errTimeUp && cause != errRecorder
 	r.mu.Lock()
