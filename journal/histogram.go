@@ -41,7 +41,9 @@ func (h *Histogram) Count() (n uint64) {
 // Quantile returns a value that a share q of the values, 0 to 1, does not
 // exceed: Quantile(0.5) is the median. It is the bound of the bucket that the
 // true one is in, or Max if that is less: never less than the true one, and
-// less than twice as much, where 0 passes for 1. 0 when there are no values.
+// less than twice as much, where 0 passes for 1; in the last bucket, which in
+// nanoseconds begins at 18 minutes, anything up to Max. 0 when there are no
+// values.
 func (h *Histogram) Quantile(q float64) uint64 {
 	n := h.Count()
 	if n == 0 {

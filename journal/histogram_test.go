@@ -33,6 +33,7 @@ func TestQuantile(t *testing.T) {
 		{"beyond the largest", []uint64{3, 100}, 7, 100},
 		{"one in a hundred", append(slices.Repeat([]uint64{10}, 99), 1<<50), 0.99, 16},
 		{"more than the buckets hold", []uint64{1 << 62}, 0.5, 1 << 62},
+		{"in the last bucket", []uint64{1 << 41, 1 << 62}, 0.5, 1 << 62},
 		{"zero shares a bucket with one", []uint64{0, 0, 9}, 0.5, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

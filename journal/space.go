@@ -57,7 +57,7 @@ func (s *space) take(home string, now time.Time, free, size int64, err error) {
 	look := spaceLook{at: now, free: free}
 	switch {
 	case err != nil:
-		s.now, s.recent, s.old, s.home = spaceLook{}, spaceLook{}, spaceLook{}, ""
+		s.now, s.recent, s.old, s.home, s.size = spaceLook{}, spaceLook{}, spaceLook{}, "", 0
 		return
 	case s.home != home:
 		s.recent, s.old, s.home = look, look, home

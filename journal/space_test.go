@@ -67,8 +67,8 @@ func TestDiskElsewhere(t *testing.T) {
 	}
 	s.take("b", start.Add(30*time.Second), 0, 0, errors.New("gone"))
 	s.stats(&st)
-	if !st.DiskAt.IsZero() {
-		t.Errorf("a disk that does not answer was looked at %v", st.DiskAt)
+	if !st.DiskAt.IsZero() || st.DiskSize != 0 || st.DiskFree != 0 {
+		t.Errorf("a disk that does not answer was looked at %v, and has %d of %d bytes free", st.DiskAt, st.DiskFree, st.DiskSize)
 	}
 }
 

@@ -3,6 +3,7 @@ package recorder
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -350,6 +351,7 @@ func TestUrgentMemory(t *testing.T) {
 		{"urgent in the common memory", 8192, "uuuoOU"},
 		{"urgent in all the memory", 8192, "uuuuUO"},
 		{"none reserved", -1, "ooUO"},
+		{"no limit for urgent", math.MaxInt, "uoouuO"},
 		{"default", 0, "oouuuuuuuuuuuuuuuuO"},
 	}
 	for _, test := range tests {
@@ -407,6 +409,24 @@ func TestUrgentProducerDoesNotWait(t *testing.T) {
 		if err := <-made; err != nil {
 			t.Error(err)
 		}
+		mustClose(t, r)
+	})
+}
+
+// A lane that is larger than all the memory there is does not wait for some.
+func TestLaneBeyondTheLimitDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, release := stalled()
+		r := startFake(t, f, &Options{MemoryLimit: DefaultLaneSize, UrgentMemory: -1})
+		p := mustProducer(t, r, "a", nil)
+		mustWrite(t, p, "x")
+		_ = p.Close()
+		for _, urgent := range []bool{false, true} {
+			if _, err := r.Producer("b", &ProducerOptions{LaneSize: 2 * DefaultLaneSize, Urgent: urgent}); err == nil {
+				t.Error("the lane was made")
+			}
+		}
+		release()
 		mustClose(t, r)
 	})
 }
