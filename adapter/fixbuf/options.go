@@ -2,6 +2,7 @@ package fixbuf
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/recorder"
@@ -15,11 +16,16 @@ const (
 
 // Options are the options of NewRecorder. Nil or a zero field is the default.
 type Options struct {
-	// LaneSize is the size in bytes of each session's lane, for both directions;
-	// default 128 KiB, at least 4 KiB, so that 500 sessions take 62.5 MiB. The
-	// longest message that is recorded as one is a quarter of it; a longer one is
-	// recorded in pieces of KindSkipped. A tap holds at most so much of a message
-	// that has not come whole, for each direction.
+	// LaneSize is the size in bytes of each session's lane, for both directions, at
+	// least 4 KiB. Default: 1 MiB for the first 16 sessions, which lasts for the
+	// burst of an engine that resends a day, and 128 KiB for each further one, so
+	// that 500 sessions take 76.5 MiB; a session also gets 128 KiB when the recorder
+	// has no memory for more.
+	//
+	// The longest message that is recorded as one is a quarter of the lane, by
+	// default 32 KiB; a longer one is recorded in pieces of KindSkipped. A tap
+	// holds at most so much of a message that has not come whole, for each
+	// direction.
 	LaneSize int
 
 	// MaxSessions is how many sessions there may be, since the peer chooses their
@@ -50,9 +56,12 @@ type Gap struct {
 
 // Defaults and limits of Options.
 const (
-	DefaultLaneSize    = 128 << 10
-	DefaultMaxMessage  = DefaultLaneSize / 4
+	DefaultMaxMessage  = 32 << 10
 	DefaultMaxSessions = 1000
+
+	firstLaneSize   = 1 << 20 // by default, of the first sessions
+	firstSessions   = 16
+	furtherLaneSize = 128 << 10
 
 	minLaneSize = 4 << 10
 )
@@ -64,16 +73,22 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		c = *o
 	}
-	if c.LaneSize == 0 {
-		c.LaneSize = DefaultLaneSize
-	}
 	if c.MaxSessions == 0 {
 		c.MaxSessions = DefaultMaxSessions
 	}
-	if c.LaneSize < minLaneSize || c.MaxSessions < 0 || c.MaxSessions > journal.MaxStream {
+	if c.LaneSize != 0 && c.LaneSize < minLaneSize || c.MaxSessions < 0 || c.MaxSessions > journal.MaxStream {
 		panic(fmt.Sprintf("fixbuf: Options.LaneSize %d, MaxSessions %d: must be at least %d, and 1 to %d", c.LaneSize, c.MaxSessions, minLaneSize, journal.MaxStream))
 	}
 	return c
+}
+
+// Memory is what the lanes of n sessions take, in bytes, of
+// recorder.Options.MemoryLimit.
+func (o *Options) Memory(n int) int {
+	if o != nil && o.LaneSize != 0 {
+		return n << bits.Len(uint(o.LaneSize-1)) // as package queue rounds it up
+	}
+	return min(n, firstSessions)*firstLaneSize + max(0, n-firstSessions)*furtherLaneSize
 }
 
 // checkLimit is the limit of a framer.

@@ -3,6 +3,7 @@ package fixbuf
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ type Recorder struct {
 }
 
 // NewRecorder records into rec, which must outlive it and needs room for the
-// lanes: recorder.Options.MemoryLimit of at least LaneSize for each session. It
+// lanes: recorder.Options.MemoryLimit of at least Options.Memory. It
 // panics on options that make no sense.
 func NewRecorder(rec *recorder.Recorder, opts *Options) *Recorder {
 	r := &Recorder{rec: rec, opts: opts.withDefaults(), sessions: map[string]*session{}}
@@ -68,8 +69,7 @@ func (r *Recorder) Close() error {
 	r.shut()
 	r.mu.Lock()
 	r.closed = true
-	sessions := r.sessions
-	r.sessions = map[string]*session{}
+	sessions := slices.Collect(maps.Values(r.sessions))
 	r.mu.Unlock()
 	for _, s := range sessions {
 		s.close()
@@ -78,7 +78,12 @@ func (r *Recorder) Close() error {
 }
 
 // limit is the longest message that is recorded as one, bytes.
-func (r *Recorder) limit() int { return r.opts.LaneSize / 4 }
+func (r *Recorder) limit() int {
+	if r.opts.LaneSize == 0 {
+		return DefaultMaxMessage
+	}
+	return r.opts.LaneSize / 4
+}
 
 // lose counts a message that belongs to no session.
 func (r *Recorder) lose(n int) {
@@ -126,9 +131,10 @@ func (r *Recorder) admit(key string, id Identity) (*session, error) {
 	}
 	s := &session{r: r, id: id, name: id.String(), onGap: r.opts.OnGap, begun: time.Now(), ready: make(chan struct{})}
 	r.sessions[key] = s
+	first := len(r.sessions) <= firstSessions
 	go func() {
 		defer close(s.ready)
-		p, err := r.rec.Producer(s.name, &recorder.ProducerOptions{LaneSize: r.opts.LaneSize, Overload: r.opts.Overload, Urgent: r.opts.Urgent})
+		p, err := r.producer(s.name, first)
 		s.opened(p, err)
 		if err != nil { // the next message tries again
 			r.mu.Lock()
@@ -139,6 +145,21 @@ func (r *Recorder) admit(key string, id Identity) (*session, error) {
 		}
 	}()
 	return s, nil
+}
+
+// producer makes the producer of a session, one of the first or not.
+func (r *Recorder) producer(name string, first bool) (p *recorder.Producer, err error) {
+	o := recorder.ProducerOptions{LaneSize: r.opts.LaneSize, Overload: r.opts.Overload, Urgent: r.opts.Urgent}
+	if o.LaneSize != 0 {
+		return r.rec.Producer(name, &o)
+	}
+	if o.LaneSize = firstLaneSize; first {
+		if p, err = r.rec.Producer(name, &o); err == nil {
+			return p, nil
+		}
+	}
+	o.LaneSize = furtherLaneSize
+	return r.rec.Producer(name, &o)
 }
 
 // Stats is what a Recorder has seen.
@@ -152,7 +173,7 @@ type Stats struct {
 	UnrecordedBytes uint64
 }
 
-// Stats returns the counters.
+// Stats returns the counters, also after Close.
 func (r *Recorder) Stats() Stats {
 	st := Stats{Unrecorded: r.unrecorded.Load(), UnrecordedBytes: r.unrecordedBytes.Load()}
 	r.mu.RLock()

@@ -232,7 +232,7 @@ func TestLossesAreCounted(t *testing.T) {
 // 500 sessions fit in the memory that the documentation states.
 func TestFiveHundredSessions(t *testing.T) {
 	dir := t.TempDir()
-	rec, err := recorder.Open(dir, &recorder.Options{MemoryLimit: 500 * DefaultLaneSize})
+	rec, err := recorder.Open(dir, &recorder.Options{MemoryLimit: (*Options)(nil).Memory(500)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestFiveHundredSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if st := rec.Stats(); st.LaneMemory != 500*DefaultLaneSize || len(st.Streams) != 500 {
+	if st := rec.Stats(); st.LaneMemory != 16<<20+484<<17 || len(st.Streams) != 500 {
 		t.Errorf("%d bytes of lanes for %d streams", st.LaneMemory, len(st.Streams))
 	}
 	if err := sessions.Record(true, order("ONE", "MORE", 1)); err == nil || !strings.Contains(err.Error(), "MemoryLimit") {

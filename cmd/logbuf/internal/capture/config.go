@@ -86,7 +86,7 @@ func (c *Config) Rings() (sources, sessions int64) {
 		}
 	}
 	if o := c.sessions(); o != nil {
-		sessions = int64(o.LaneSize) * int64(o.MaxSessions)
+		sessions = int64(o.Memory(o.MaxSessions))
 	}
 	return sources, sessions
 }
@@ -103,7 +103,8 @@ const maxSessions = source.MaxConnections
 
 // sessions is how FIX sessions are recorded, which may come by any source; nil
 // when there are none. Each has half the ring of a source, the largest if they
-// differ, and the default makes that 64 MiB for 512 of them.
+// differ; with sources that have the default, the sessions have theirs, too, which
+// makes 78 MiB for 512 of them.
 func (c *Config) sessions() *fixbuf.Options {
 	var o *fixbuf.Options
 	for _, s := range c.Sources {
@@ -111,9 +112,11 @@ func (c *Config) sessions() *fixbuf.Options {
 			continue
 		}
 		if o == nil {
-			o = &fixbuf.Options{MaxSessions: maxSessions, LaneSize: 4 << 10, Overload: s.overload()}
+			o = &fixbuf.Options{MaxSessions: maxSessions, Overload: s.overload()}
 		}
-		o.LaneSize = max(o.LaneSize, 1<<(bits.Len(uint(s.Ring-1))-1))
+		if s.Ring != recorder.DefaultLaneSize {
+			o.LaneSize = max(o.LaneSize, 4<<10, 1<<(bits.Len(uint(s.Ring-1))-1))
+		}
 		o.Urgent = o.Urgent || s.Urgent
 		o.Overload = min(o.Overload, s.overload()) // drop wins: a live connection cannot wait
 	}

@@ -3,6 +3,7 @@ package capture
 import (
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/recorder"
@@ -101,9 +102,6 @@ func newReport(cfg *Config, stats recorder.Stats, sources []source.Status, recov
 	for _, st := range stats.Streams { // FIX sessions: streams of no one source
 		if !named[st.Name] {
 			s := Stream{Name: st.Name}
-			if o := cfg.sessions(); o != nil {
-				s.Ring = o.LaneSize
-			}
 			s.count(&st)
 			r.add(s)
 		}
@@ -117,6 +115,17 @@ func (s *Stream) count(st *recorder.StreamStats) {
 	for _, l := range st.ByReason {
 		if l.Records > 0 {
 			s.LostBy.add(l.Reason, l.Records)
+		}
+	}
+}
+
+// rings says how large the rings of FIX sessions were.
+func (r *Report) rings(sessions fixbuf.Stats) {
+	for i := range r.Streams {
+		for _, s := range sessions.Sessions {
+			if r.Streams[i].Name == s.Name {
+				r.Streams[i].Ring = s.Recording.LaneCapacity
+			}
 		}
 	}
 }

@@ -231,6 +231,9 @@ func (r *run) close() error {
 func (r *run) report(ctx context.Context, elapsed time.Duration, closeErr error) (*Report, error) {
 	stats := r.rec.Stats()
 	rep := newReport(&r.cfg, stats, r.statuses(), r.rec.Recovered())
+	if r.fix != nil {
+		rep.rings(r.fix.Stats())
+	}
 	rep.Elapsed, rep.Seconds = elapsed, elapsed.Seconds()
 	if r.fix != nil {
 		st := r.fix.Stats()

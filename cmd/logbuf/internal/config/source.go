@@ -38,7 +38,7 @@ type Source struct {
 // AddFlags registers the flags, with the defaults as values.
 func (s *Source) AddFlags(f *pflag.FlagSet) {
 	s.Ring = recorder.DefaultLaneSize
-	f.Var(&s.Ring, "ring", "ring of each source, half of it for each FIX session; bridges stalls of the disk")
+	f.Var(&s.Ring, "ring", "ring of each source; each FIX session has half of it, or, by default, 1 MiB (the first 16) or 128 KiB")
 	f.Var(&s.MaxFrame, "max-frame", "largest WebSocket frame to record; 0 = what the ring takes")
 	f.Var(&s.IdleTimeout, "idle-timeout", "reconnect when no byte came for this time; 0 = never")
 	f.StringVar(&s.Overload, "overload", "", "when a ring is full: `policy` drop or wait (default drop, wait for -)")
