@@ -41,6 +41,11 @@ type Messages struct {
 	toTime  int64 // as in journal.ReaderOptions, of messages
 	flows   map[flowKey]*flow
 	pending journal.Record // to be looked at before the next record; Kind 0: none
+
+	// Memory of the message that was given last, for the next one of any stream:
+	// if each kept its own, a small archive of many streams could take all there is.
+	joined, inflated []byte
+	decoder          io.ReadCloser
 }
 
 // flowKey is one direction in one stream.
@@ -208,10 +213,11 @@ func (m *Messages) data(f *flow, rec journal.Record) (msg journal.Record, ok boo
 		m.pending = rec
 		return msg, false, m.unread(f, rec, errNoEnd)
 	case op != 0:
-		f.broken, f.first, f.compressed, f.buf = false, rec.Flags, rec.Flags&journal.FlagCompressed != 0, f.buf[:0]
+		f.broken, f.first, f.compressed = false, rec.Flags, rec.Flags&journal.FlagCompressed != 0
 		if final && !f.compressed {
 			return rec, true, nil
 		}
+		f.buf, m.joined = m.joined[:0], nil
 	case f.broken:
 		return msg, false, nil
 	case !f.open: // nothing of a WebSocket, or the message began before the first record
@@ -227,10 +233,15 @@ func (m *Messages) data(f *flow, rec journal.Record) (msg journal.Record, ok boo
 	}
 	payload := f.buf
 	if f.compressed {
-		if payload, err = f.inflate(f.buf, m.limit()); err != nil {
+		f.decoder, f.out = m.decoder, m.inflated
+		payload, err = f.inflate(f.buf, m.limit())
+		f.decoder, m.decoder = nil, f.decoder
+		f.out, m.inflated = nil, f.out
+		if err != nil {
 			return msg, false, m.unread(f, rec, err)
 		}
 	}
+	f.buf, m.joined = nil, f.buf
 	rec.Flags, rec.Payload = f.first&^journal.FlagCompressed|journal.FlagFinal, payload
 	return rec, true, nil
 }
@@ -252,6 +263,7 @@ func (m *Messages) unread(f *flow, rec journal.Record, why error) error {
 // cut forgets the window, and the message in hand.
 func (f *flow) cut() {
 	f.forget()
+	f.buf = nil
 	f.open, f.broken = false, f.broken || f.open
 }
 

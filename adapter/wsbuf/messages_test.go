@@ -200,6 +200,49 @@ func TestMessagesToTime(t *testing.T) {
 	}
 }
 
+// A small record may inflate to a large message, in each of many streams: one at a
+// time is held.
+func TestMessagesHoldOneAtATime(t *testing.T) {
+	const streams, size = 30, 1 << 20
+	a := newArchive(t, nil)
+	bomb := newCompressor(false).message(strings.Repeat("x", size))
+	half := strings.Repeat("y", 100<<10)
+	for i := range streams {
+		p := a.producer(fmt.Sprint(i), &recorder.ProducerOptions{Overload: recorder.OverloadWait})
+		for _, r := range []struct {
+			flags   uint8
+			payload string
+		}{
+			{uint8(ws.OpText) | journal.FlagFinal | journal.FlagCompressed, bomb},
+			{uint8(ws.OpText), half}, {uint8(ws.OpContinuation) | journal.FlagFinal, half},
+		} {
+			if err := p.WriteAt(1, journal.KindData, r.flags, []byte(r.payload)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	a.close()
+	m, err := OpenMessages(a.dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	total := 0
+	for rec, err := range m.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += len(rec.Payload)
+	}
+	held := cap(m.joined) + cap(m.inflated)
+	for _, f := range m.flows {
+		held += cap(f.out) + cap(f.buf)
+	}
+	if total != streams*(size+2*len(half)) || held > 4*size {
+		t.Errorf("%d bytes, and %d are held", total, held)
+	}
+}
+
 func TestMessagesErrors(t *testing.T) {
 	if _, err := OpenMessages(t.TempDir()+"/none", nil); err == nil {
 		t.Error("an archive that is not there was opened")
