@@ -70,7 +70,8 @@ func (p *pair) forward(patience context.Context, to, from net.Conn, direction ui
 	}
 	err := p.s.cutShared(p.ctx, patience, r, direction)
 	if r.err == nil && p.ctx.Err() == nil {
-		// The recording is over, the connection is not.
+		// The recording is over, the connection is not. Nobody knows how much is to come.
+		p.s.p.Lose(0, 0, journal.LossSource)
 		p.s.warn("%s: connection from %v: %v; its bytes are forwarded and no longer recorded", p.s.spec.Name, p.client.RemoteAddr(), err)
 		return r.drain()
 	}
