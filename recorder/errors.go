@@ -41,7 +41,11 @@ func (e *NotWrittenError) Error() string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "stream %q: %d records", s.Name, s.Records)
+		plural := "s"
+		if s.Records == 1 {
+			plural = ""
+		}
+		fmt.Fprintf(&b, "stream %q: %d record%s", s.Name, s.Records, plural)
 		if s.Bytes > 0 {
 			fmt.Fprintf(&b, " (%d bytes)", s.Bytes)
 		}

@@ -280,7 +280,7 @@ func TestErrorTexts(t *testing.T) {
 		{&NotWrittenError{Err: ErrClosed}, "recorder: not everything was written: recorder: closed"},
 		{
 			&NotWrittenError{Streams: []StreamLoss{{"a", 3, 12}, {"b", 1, 0}}, Err: syscall.ENOSPC},
-			`recorder: stream "a": 3 records (12 bytes) not written, stream "b": 1 records not written: ` + syscall.ENOSPC.Error(),
+			`recorder: stream "a": 3 records (12 bytes) not written, stream "b": 1 record not written: ` + syscall.ENOSPC.Error(),
 		},
 	}
 	for _, test := range tests {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -50,9 +51,14 @@ type sizingReport struct {
 	Gaps         int            `json:"gaps"` // places where the archive misses records, which could not be counted
 	Late         uint64         `json:"late"` // records that could not be put in the order of time
 	Streams      []streamSizing `json:"streams"`
+	SpanSeconds  float64        `json:"span_seconds"` // from the earliest record to the latest
 
-	stall time.Duration
+	stall       time.Duration
+	first, last int64 // times of records, Unix ns; first is above last when there are none
 }
+
+// span is the time that the records cover.
+func (r *sizingReport) span() time.Duration { return time.Duration(max(r.last-r.first, 0)) }
 
 type streamSizing struct {
 	ID   uint16 `json:"id"`
@@ -92,7 +98,7 @@ func runSizing(cmd *cobra.Command, dir string, sel *selection, stall time.Durati
 // measure reads the archive by time.
 func measure(ctx context.Context, a *archive, sel *selection, stall time.Duration, say func(string, ...any), status *cli.Status) (*sizingReport, error) {
 	defer status.Clear()
-	rep := &sizingReport{Dir: a.dir, StallSeconds: stall.Seconds(), Factor: sizing.Margin, Streams: []streamSizing{}, stall: stall}
+	rep := &sizingReport{Dir: a.dir, StallSeconds: stall.Seconds(), Factor: sizing.Margin, Streams: []streamSizing{}, stall: stall, first: math.MaxInt64, last: math.MinInt64}
 	meters := make(map[uint16]*sizing.Meter)
 	start := time.Now()
 	for n := int64(1); ; n++ {
@@ -119,6 +125,7 @@ func measure(ctx context.Context, a *archive, sel *selection, stall time.Duratio
 			}
 			if rec.Kind != journal.KindLoss {
 				m.Record(rec.Time, len(rec.Payload))
+				rep.first, rep.last = min(rep.first, rec.Time), max(rep.last, rec.Time)
 			} else if loss, err := journal.ParseLoss(rec.Payload); err == nil {
 				m.Loss(loss)
 			}
@@ -137,6 +144,7 @@ func (r *sizingReport) finish(a *archive, meters map[uint16]*sizing.Meter) {
 	}
 	slices.SortFunc(r.Streams, func(a, b streamSizing) int { return int(a.ID) - int(b.ID) })
 	r.Late = a.reader.Late()
+	r.SpanSeconds = r.span().Seconds()
 }
 
 // printSizing prints for people. Errors of w stick in it.
@@ -170,6 +178,9 @@ func printSizing(w io.Writer, r *sizingReport, zoned func(ns int64) string) {
 		for _, note := range sizingNotes(&r.Streams[i], r.stall) {
 			fmt.Fprintf(w, "%s: %s\n", appendSafe(nil, []byte(r.Streams[i].Name)), note)
 		}
+	}
+	if r.first <= r.last && r.span() < r.stall {
+		fmt.Fprintf(w, "the records cover %s only, less than the stall: a longer recording may ask for more\n", cli.Elapsed(r.span()))
 	}
 	if r.Late > 0 {
 		fmt.Fprintf(w, "%s came too late to be put in the order of time: bursts may have been larger\n", cli.Plural(r.Late, "record"))

@@ -80,7 +80,7 @@ func record(w io.Writer, dir string, orders int) (err error) {
 		fmt.Fprintf(w, "%s: %d messages received, %d sent, %d wrong checksums, %d lost by the recording\n",
 			s.Name, s.In, s.Out, s.BadSum, s.Recording.Lost)
 		for side, q := range s.Sequences {
-			fmt.Fprintf(w, "  %-6s MsgSeqNum %d to %d, %d missing in %d gaps\n", s.Identity.CompID(side), q.First, q.Next-1, q.Missing, q.Gaps)
+			fmt.Fprintf(w, "  %-6s MsgSeqNum %d to %d, %d missing, gaps: %d\n", s.Identity.CompID(side), q.First, q.Next-1, q.Missing, q.Gaps)
 		}
 	}
 	return err

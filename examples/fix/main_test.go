@@ -16,8 +16,8 @@ func TestRun(t *testing.T) {
 	for _, want := range []string{
 		"gap: SELLER has sent no MsgSeqNum 22\n",
 		"FIX.4.4:BUYER-SELLER: 52 messages received, 52 sent, 0 wrong checksums, 0 lost by the recording\n",
-		"  BUYER  MsgSeqNum 1 to 52, 0 missing in 0 gaps\n",
-		"  SELLER MsgSeqNum 1 to 53, 1 missing in 1 gaps\n",
+		"  BUYER  MsgSeqNum 1 to 52, 0 missing, gaps: 0\n",
+		"  SELLER MsgSeqNum 1 to 53, 1 missing, gaps: 1\n",
 		"|34=20|", "|34=21|", "|34=23|",
 	} {
 		if !strings.Contains(out.String(), want) {

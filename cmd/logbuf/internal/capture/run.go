@@ -287,5 +287,5 @@ func safe(rep *Report, file string) string {
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Sprintf("records up to sequence %d were durable, wherever that file is now", rep.DurableSeq-1)
 	}
-	return fmt.Sprintf("records up to sequence %d are durable", rep.DurableSeq-1)
+	return fmt.Sprintf("in the end, records up to sequence %d are durable", rep.DurableSeq-1)
 }
