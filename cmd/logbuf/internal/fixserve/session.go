@@ -20,6 +20,7 @@ const (
 	writeTimeout = 30 * time.Second // for the peer to take one message
 	maxMessage   = 1 << 20          // longest message that is read, bytes
 	maxHeartBeat = time.Hour
+	maxNotes     = 100 // lines about what the peer sends that it should not
 )
 
 // Session is a connection on which an engine has to log on. Serve runs it.
@@ -43,6 +44,7 @@ type Session struct {
 	next    uint64 // our next number
 	sent    time.Time
 	waiting bool // for the answer to our TestRequest
+	notes   int  // lines so far
 }
 
 // errOver ends a session in good order.
@@ -95,7 +97,7 @@ func (s *Session) receive(ctx context.Context, deadline time.Time) ([]byte, erro
 				return nil, err
 			}
 		default:
-			s.Say("%s: %d bytes from the engine passed over: %v", s.id.Peer, len(b), part)
+			s.note("%s: %d bytes from the engine passed over: %v", s.id.Peer, len(b), part)
 		}
 	}
 }
@@ -124,6 +126,17 @@ func (s *Session) fill(ctx context.Context, deadline time.Time) error {
 		if err := s.say(fixbuf.TypeHeartbeat); err != nil {
 			return err
 		}
+	}
+}
+
+// note says what the peer has sent that it should not. One that goes on with it
+// does not fill the log.
+func (s *Session) note(format string, args ...any) {
+	switch s.notes++; {
+	case s.notes < maxNotes:
+		s.Say(format, args...)
+	case s.notes == maxNotes:
+		s.Say("%s; no more is said about what this connection sends", fmt.Sprintf(format, args...))
 	}
 }
 
@@ -176,7 +189,7 @@ func value(msg []byte, tag int, without string) string {
 func (s *Session) answer(ctx context.Context, msg []byte) error {
 	var h fixbuf.Header
 	if err := h.Parse(msg); err != nil {
-		s.Say("%s: a message passed over: %v", s.id.Peer, err)
+		s.note("%s: a message passed over: %v", s.id.Peer, err)
 		return nil
 	}
 	s.waiting = false
@@ -192,9 +205,9 @@ func (s *Session) answer(ctx context.Context, msg []byte) error {
 		s.Say("%s logs out", s.id.Peer)
 		return errOver
 	case isReject(&h):
-		s.Say("%s rejects a message: %q", s.id.Peer, value(msg, 58, "no reason is given"))
+		s.note("%s rejects a message: %q", s.id.Peer, value(msg, 58, "no reason is given"))
 	case !h.Admin():
-		s.Say("%s sends a message of type %q, MsgSeqNum %d, which nobody takes here", s.id.Peer, h.MsgType, h.SeqNum)
+		s.note("%s sends a message of type %q, MsgSeqNum %d, which nobody takes here", s.id.Peer, h.MsgType, h.SeqNum)
 	}
 	return nil
 }

@@ -251,6 +251,25 @@ func TestStopSaysGoodbye(t *testing.T) {
 	b.end("")
 }
 
+// A peer that sends nothing of use fills neither the log nor the memory.
+func TestNoise(t *testing.T) {
+	_, find := archive(t, "A1 82")
+	b := connect(t, t.Context(), find)
+	b.send("35=A|98=0|108=30")
+	b.expect("A3 108=30")
+	for range 10 {
+		b.nc.Write(bytes.Repeat([]byte("8=FIX"), 1000))
+		b.nc.Write([]byte("8=FIX.4.4\x019=999999999\x01"))
+	}
+	b.send("35=1|112=ping")
+	b.expect("04 112=ping")
+	b.nc.Close()
+	b.end("without a Logout")
+	if n := len(b.said); n > maxNotes+2 || !strings.Contains(b.said[n-1], "no more is said") {
+		t.Errorf("said %d lines, last %q", n, b.said[n-1])
+	}
+}
+
 func TestEngineGoes(t *testing.T) {
 	_, find := archive(t, "A1 82")
 	b := connect(t, t.Context(), find)
