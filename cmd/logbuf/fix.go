@@ -60,7 +60,8 @@ type fixArchive struct {
 	dir string
 	*fixindex.Index
 	say     func(format string, args ...any)
-	damaged uint64 // places that could not be read
+	damaged uint64 // places that could not be read, met once or more
+	told    map[journal.Gap]bool
 }
 
 // fixOptions are the flags that all commands have.
@@ -78,7 +79,7 @@ func (o *fixOptions) addFlags(cmd *cobra.Command, session bool) {
 }
 
 func (o *fixOptions) open(ctx context.Context, cmd *cobra.Command, dir string) (*fixArchive, error) {
-	a := &fixArchive{dir: dir, say: sayOn(cmd)}
+	a := &fixArchive{dir: dir, say: sayOn(cmd), told: map[journal.Gap]bool{}}
 	status := cli.NewStatus(cmd.ErrOrStderr())
 	defer status.Clear()
 	x, err := fixindex.Open(ctx, dir, &fixindex.Options{
@@ -102,8 +103,20 @@ func (o *fixOptions) open(ctx context.Context, cmd *cobra.Command, dir string) (
 
 // gap says that records cannot be read.
 func (a *fixArchive) gap(g journal.Gap) {
+	if g.Trimmed || g.Declared || a.told[g] {
+		return
+	}
 	warnGap(a.say, a.damaged, g)
 	a.damaged++
+	a.told[g] = true
+}
+
+// result is how a command ends that has done what it could.
+func (a *fixArchive) result(err error) error {
+	if err != nil || a.damaged == 0 {
+		return err
+	}
+	return cli.Exit(cli.ExitCorrupt, fmt.Errorf("%s is damaged, and what is gone is not counted here: logbuf verify %s says what", a.dir, shellWord(a.dir)))
 }
 
 // choose finds the session that is meant.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
+	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
 
@@ -285,3 +287,31 @@ func writeFIX(t *testing.T, dir, from, to string, n int) func(from, to string, n
 type nowhere struct{ net.Conn }
 
 func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+
+// Damage is told once, what can be read is shown, and the exit code says that it is not all.
+func TestFIXDamage(t *testing.T) {
+	dir := t.TempDir()
+	w := writeFIX(t, dir, "A", "B", 3)
+	w("", "", 0)
+	writeFIX(t, dir, "A", "B", 4)("", "", 0)
+	segments, err := journal.Segments(dir, nil)
+	if err != nil || len(segments) != 2 {
+		t.Fatal(segments, err)
+	}
+	file := filepath.Join(dir, segments[0].File)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[100] ^= 1 // of the header
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"fix sessions", "fix show --raw", "fix resend --sender A"} {
+		var out, errs strings.Builder
+		code := run(append(strings.Fields(args), dir), &out, &errs)
+		if code != 2 || out.Len() == 0 || strings.Count(errs.String(), "warning: "+segments[0].File) != 1 || !strings.Contains(errs.String(), "is damaged") {
+			t.Errorf("%s: %d, %q\n%s", args, code, out.String(), errs.String())
+		}
+	}
+}

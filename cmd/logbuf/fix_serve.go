@@ -113,7 +113,7 @@ func fixResend(cmd *cobra.Command, dir string, o *fixOptions, sender string, fro
 		return interruptIsFine(context.Cause(ctx))
 	}
 	a.say("sent %s again, gap fills for %s, of which the archive lacks %d%s", cli.Plural(r.Messages, "message"), cli.Plural(r.Filled, "number"), r.Missing, r.Trouble())
-	return err
+	return a.result(err)
 }
 
 // resendTo opens what messages go to; end closes it.

@@ -42,10 +42,10 @@ func newFixSessionsCmd() *cobra.Command {
 				return interruptIsFine(err)
 			}
 			if asJSON {
-				return a.sessionsJSON(cmd.OutOrStdout())
+				return a.result(a.sessionsJSON(cmd.OutOrStdout()))
 			}
 			a.sessionsText(cmd.OutOrStdout(), gaps, zoned(utc))
-			return nil
+			return a.result(nil)
 		},
 	}
 	o.addFlags(cmd, false)

@@ -150,7 +150,7 @@ func (f *fixShow) run(cmd *cobra.Command, dir string) error {
 	if errors.As(err, &corrupt) {
 		return readError(dir, err)
 	}
-	return err
+	return a.result(err)
 }
 
 // spans is where the messages may be.

@@ -147,6 +147,12 @@ func scan(ctx context.Context, dir string, seg unit, start state, opts *Options)
 	for {
 		rec, err := r.Next(ctx)
 		if gap, ok := errors.AsType[*journal.GapError](err); ok {
+			if gap.Gap.FirstSeq >= seg.NextSeq && !seg.last {
+				break // the next segment
+			}
+			if gap.Gap.Trimmed || gap.Gap.Declared {
+				continue // no damage: the archive says so itself
+			}
 			s.whole = false
 			if opts.Damaged != nil {
 				opts.Damaged(gap.Gap)
