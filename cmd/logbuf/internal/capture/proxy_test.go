@@ -11,32 +11,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
 	"github.com/nexus-logbuf/logbuf/cmd/logbuf/internal/source"
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 	"github.com/nexus-logbuf/logbuf/journal"
 )
 
 // echo answers every byte with itself.
-func echo(t *testing.T) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+func echo(nc net.Conn) { io.Copy(nc, nc) }
+
+// order is the i-th message of a FIX session, and a line if that is the frame.
+func order(i int, frame source.Frame) string {
+	m := fmt.Sprintf("35=D\x0149=A\x0156=B\x0134=%d\x0158=%s\x01", i, strings.Repeat("x", 100))
+	m = fmt.Sprintf("8=FIX.4.4\x019=%d\x01%s", len(m), m)
+	m = fmt.Sprintf("%s10=%03d\x01", m, fixbuf.Checksum([]byte(m)))
+	if frame == source.Line {
+		m += "\n"
 	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer nc.Close()
-				io.Copy(nc, nc)
-			}()
-		}
-	}()
-	return ln.Addr().String()
+	return m
 }
 
 // A disk that fails or hangs holds up no connection that goes through the recorder: what
@@ -61,7 +53,7 @@ func TestProxyOutlivesTheDisk(t *testing.T) {
 			var warned strings.Builder
 			listening, told := make(chan string, 1), make(chan struct{})
 			cfg := &Config{Dir: t.TempDir(), Journal: journal.Options{FS: disk}, WatchEvery: time.Millisecond,
-				Sources: sources(t, Source{Ring: 8 << 10, Options: source.Options{Frame: tc.frame}}, "tcp-proxy://127.0.0.1:0/"+echo(t))}
+				Sources: sources(t, Source{Ring: 8 << 10, Options: source.Options{Frame: tc.frame}}, "tcp-proxy://127.0.0.1:0/"+serve(t, echo))}
 			cfg.Warn = func(format string, args ...any) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -101,12 +93,7 @@ func TestProxyOutlivesTheDisk(t *testing.T) {
 				case i == 100 && tc.failed:
 					<-told
 				}
-				m := fmt.Sprintf("35=D\x0149=A\x0156=B\x0134=%d\x0158=%s\x01", i, strings.Repeat("x", 100))
-				m = fmt.Sprintf("8=FIX.4.4\x019=%d\x01%s", len(m), m)
-				m = fmt.Sprintf("%s10=%03d\x01", m, sum(m))
-				if tc.frame == source.Line {
-					m += "\n"
-				}
+				m := order(i, tc.frame)
 				if _, err := io.WriteString(nc, m); err != nil {
 					t.Fatal(err)
 				}
@@ -128,11 +115,4 @@ func TestProxyOutlivesTheDisk(t *testing.T) {
 			}
 		})
 	}
-}
-
-func sum(s string) (n byte) {
-	for _, c := range []byte(s) {
-		n += c
-	}
-	return n
 }

@@ -181,6 +181,17 @@ func TestRecordsWhatTheServerSent(t *testing.T) {
 // what end says.
 func rude(t *testing.T, b string, end func(nc net.Conn)) (url string) {
 	t.Helper()
+	return "ws://" + serve(t, func(nc net.Conn) {
+		if _, err := ws.Upgrade(nc); err == nil {
+			io.WriteString(nc, b)
+			end(nc)
+		}
+	})
+}
+
+// serve handles each connection in a goroutine of its own, and closes it then.
+func serve(t *testing.T, handle func(nc net.Conn)) (addr string) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -194,14 +205,11 @@ func rude(t *testing.T, b string, end func(nc net.Conn)) (url string) {
 			}
 			go func() {
 				defer nc.Close()
-				if _, err := ws.Upgrade(nc); err == nil {
-					io.WriteString(nc, b)
-					end(nc)
-				}
+				handle(nc)
 			}()
 		}
 	}()
-	return "ws://" + ln.Addr().String()
+	return ln.Addr().String()
 }
 
 // A peer that breaks the rules, stalls, or goes away in mid-frame costs the

@@ -42,7 +42,7 @@ func Read(ctx context.Context, dir, session string, spans []Span, damaged func(j
 			if err != nil {
 				return errors.Join(err, r.Close())
 			}
-			if m.Kind != journal.KindData || len(m.Payload) < fixbuf.MinMessage || string(m.Payload[:5]) != "8=FIX" || m.Header.Parse(m.Payload) != nil {
+			if m.Kind != journal.KindData || !isFIX(m.Payload) || m.Header.Parse(m.Payload) != nil {
 				continue
 			}
 			if !id.Is(&m.Header) || name == "" {

@@ -1,6 +1,7 @@
 package fixindex
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,12 +204,7 @@ func (x *Index) Find(session string, side int, from, to uint64) (spans []Span) {
 
 // union joins spans that overlap or meet, and sorts them.
 func union(spans []Span) (out []Span) {
-	slices.SortFunc(spans, func(a, b Span) int {
-		if a.First < b.First {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.First, b.First) })
 	for _, s := range spans {
 		if n := len(out) - 1; n >= 0 && s.First <= out[n].Last+1 {
 			out[n].Last = max(out[n].Last, s.Last)

@@ -119,7 +119,7 @@ func (b *builder) see(rec journal.Record, stream string) {
 	default:
 		return
 	}
-	if len(rec.Payload) < fixbuf.MinMessage || string(rec.Payload[:5]) != "8=FIX" {
+	if !isFIX(rec.Payload) {
 		return
 	}
 	h := &b.header
@@ -148,6 +148,12 @@ func (b *builder) see(rec journal.Record, stream string) {
 	// The number of a SequenceReset-Reset itself means nothing: it begins no day.
 	reset := h.Is(fixbuf.TypeSequenceReset) && !h.GapFill
 	b.run(place{name, side, step.Repeat || reset}, step, h.SeqNum, rec.Seq)
+}
+
+// isFIX tells data records that are FIX messages from others: the framer that
+// recorded them looked no further.
+func isFIX(payload []byte) bool {
+	return len(payload) >= fixbuf.MinMessage && string(payload[:5]) == "8=FIX"
 }
 
 // session is the name of a message's session.

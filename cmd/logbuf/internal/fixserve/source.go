@@ -1,6 +1,7 @@
 package fixserve
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -92,8 +93,7 @@ func (s *Source) Resend(ctx context.Context, id Peers, from, to uint64, now func
 			r.Spoilt++
 			continue
 		}
-		// The fill uses the builder, too.
-		again = append([]byte(nil), again...)
+		again = bytes.Clone(again) // the fill uses the builder, too
 		if err := fill(e.SeqNum); err != nil {
 			return r, err
 		}

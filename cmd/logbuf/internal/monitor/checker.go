@@ -64,21 +64,21 @@ func (c *Checker) Look(now time.Time, s *capture.Snapshot) (reasons []string) {
 		add("the recording has failed: %v", st.Err)
 	}
 	if !j.FullSince.IsZero() {
-		add("the disk has been full for %s: nothing is written", elapsed(now.Sub(j.FullSince)))
+		add("the disk has been full for %s: nothing is written", cli.Elapsed(now.Sub(j.FullSince)))
 	}
 	if c.maxLag > 0 && st.Lag > c.maxLag {
 		add("%s (%s) are not durable yet, the oldest for %s; the limit is %s",
-			cli.Plural(st.UndurableRecords, "record"), cli.Bytes(st.UndurableBytes), elapsed(st.Lag), elapsed(c.maxLag))
+			cli.Plural(st.UndurableRecords, "record"), cli.Bytes(st.UndurableBytes), cli.Elapsed(st.Lag), cli.Elapsed(c.maxLag))
 	}
 	if still := c.still(now, st); still > maxStill {
-		add("nothing was written for %s, and %s wait in the rings", elapsed(still), cli.Plural(st.LagRecords, "record"))
+		add("nothing was written for %s, and %s wait in the rings", cli.Elapsed(still), cli.Plural(st.LagRecords, "record"))
 	}
 	if text := c.lost(now, st.Streams); text != "" {
 		add("%s", text)
 	}
 	for i := range st.Streams {
 		if one := &st.Streams[i]; one.StalledFor > maxStall {
-			add("%q: a claim has been open for %s and holds up the records behind it", one.Name, elapsed(one.StalledFor))
+			add("%q: a claim has been open for %s and holds up the records behind it", one.Name, cli.Elapsed(one.StalledFor))
 		}
 	}
 	if live := connected(s.Sources); live == 0 {
@@ -86,8 +86,6 @@ func (c *Checker) Look(now time.Time, s *capture.Snapshot) (reasons []string) {
 	}
 	return reasons
 }
-
-func elapsed(d time.Duration) string { return cli.Elapsed(d) }
 
 // still is how long nothing was written although something waits.
 func (c *Checker) still(now time.Time, st *recorder.Stats) time.Duration {
