@@ -48,7 +48,9 @@ them, and say in the archive which ones are missing; standard input waits.
 
 A connection that breaks is made again, after pauses that grow to 30 seconds,
 and the gap is noted in the archive. A source is over when its peer closes it in
-good order: WebSocket close code 1000, end of a TCP stream. See --reconnect.
+good order: WebSocket close code 1000, end of a TCP stream. When none can be
+connected to begin with, the recording ends. With --reconnect always it goes on
+trying in both cases.
 
 A frame larger than the ring can take is skipped and counted as lost. A line
 longer than that becomes several records, of which only the last has the final

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -184,7 +185,13 @@ func (s *Source) over(ctx context.Context, err error, never bool) (bool, error) 
 		case <-ctx.Done():
 			return true, nil
 		}
-		return !s.gate.passed(), err
+		if s.gate.passed() {
+			return false, err
+		}
+		if _, ok := errors.AsType[*net.OpError](err); ok {
+			err = fmt.Errorf("%w; --reconnect always goes on trying", err)
+		}
+		return true, err
 	}
 	return badEnd(err) == nil, nil
 }
