@@ -97,3 +97,29 @@ func TestNoServerInside(t *testing.T) {
 		}
 	}
 }
+
+// How full the lane was is known to within 1/16, and stays known when the lane is
+// gone and another one has taken its place.
+func TestLaneHighWater(t *testing.T) {
+	bothKinds(t, func(t *testing.T, shared bool) {
+		f, release := stalled()
+		r := startFake(t, f, nil)
+		opts := &ProducerOptions{LaneSize: 4096, Overload: OverloadFail, Shared: shared}
+		p := mustProducer(t, r, "a", opts)
+		n := 0
+		for err := error(nil); err == nil; n++ {
+			_, err = p.Write(make([]byte, 100))
+		}
+		full := (n - 1) * frameRoom(timeLen+100)
+		release()
+		_ = p.Close()
+		if err := r.WaitDurable(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, mustProducer(t, r, "a", opts), "x")
+		mustClose(t, r)
+		if s := streamStats(t, r, "a"); s.LaneHighWater < full-4096/16 || s.LaneHighWater > 4096 {
+			t.Errorf("%d bytes at most, with %d in the lane at once", s.LaneHighWater, full)
+		}
+	})
+}

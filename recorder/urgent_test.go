@@ -470,27 +470,30 @@ func TestCloseWritesUrgentFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := new(fakeArchive)
 		f.before = func(n int, _ []byte) (int, error) {
-			if n < 2 { // the third has what is given up
+			if n < 3 { // the fourth has what is given up
 				time.Sleep(time.Second)
 			}
 			return 0, nil
 		}
 		r := startFake(t, f, nil)
 		p := mustProducer(t, r, "a", nil)
-		q := mustProducer(t, r, "b", &ProducerOptions{Urgent: true})
 		mustWrite(t, p, "first")
 		synctest.Wait() // it is being written
 		mustWrite(t, p, "a")
-		mustWrite(t, q, "b")
-		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		for _, name := range []string{"b", "c"} { // one is next in any case, the other when the lanes are frozen
+			mustWrite(t, mustProducer(t, r, name, &ProducerOptions{Urgent: true}), name)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
 		defer cancel()
 		err := r.Close(ctx)
 		var lost *NotWrittenError
 		if !errors.As(err, &lost) || len(lost.Streams) != 1 || lost.Streams[0].Name != "a" {
 			t.Error(err)
 		}
-		if s := streamStats(t, r, "b"); s.Records != 1 {
-			t.Errorf("stats %+v", s)
+		for _, name := range []string{"b", "c"} {
+			if s := streamStats(t, r, name); s.Records != 1 {
+				t.Errorf("stats %+v", s)
+			}
 		}
 	})
 }
