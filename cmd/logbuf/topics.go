@@ -22,7 +22,7 @@ const exitCodesLong = `Exit codes of every logbuf command:
    4  loss: verify found no damage, but records are missing: a power cut took them
       before they were durable while later ones survived, or the oldest segments
       are gone and no note says that they were removed on purpose.
-  64  usage: the command line cannot be understood.`
+  64  usage: the command line, or the file of record --config, is wrong.`
 
 func newExitCodesTopic() *cobra.Command {
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesLong}

@@ -170,7 +170,39 @@ func (f *file) source(defaults, n *yaml.Node, stdin io.Reader) capture.Source {
 		return one
 	}
 	one.Spec = spec
+	f.idle(n, spec.Kind)
 	return one
+}
+
+// ofKinds are the keys that mean something to some kinds of sources only.
+var ofKinds = map[string]struct {
+	kinds []source.Kind
+	words string
+}{
+	"headers":      {[]source.Kind{source.WebSocket}, "ws:// and wss://"},
+	"header-file":  {[]source.Kind{source.WebSocket}, "ws:// and wss://"},
+	"subprotocol":  {[]source.Kind{source.WebSocket}, "ws:// and wss://"},
+	"subscribe":    {[]source.Kind{source.WebSocket}, "ws:// and wss://"},
+	"ca-file":      {[]source.Kind{source.WebSocket}, "wss://"},
+	"max-frame":    {[]source.Kind{source.WebSocket}, "ws:// and wss://"},
+	"outbound":     {[]source.Kind{source.WebSocket}, "ws:// and wss://"},
+	"deflate":      {[]source.Kind{source.WebSocket}, "ws:// and wss://"},
+	"frame":        {[]source.Kind{source.TCP, source.TCPListen, source.TCPProxy, source.Stdin}, "TCP and standard input"},
+	"reconnect":    {[]source.Kind{source.WebSocket, source.TCP}, "ws://, wss:// and tcp://"},
+	"idle-timeout": {[]source.Kind{source.WebSocket, source.TCP, source.TCPListen, source.TCPProxy}, "network sources"},
+}
+
+// idle tells of keys of a source that do nothing for its kind. Defaults are for
+// all kinds, so what stands there is no mistake.
+func (f *file) idle(n *yaml.Node, kind source.Kind) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		of, ok := ofKinds[key.Value]
+		wrong := func(p located) bool { return p.line == key.Line }
+		if ok && !slices.Contains(of.kinds, kind) && !slices.ContainsFunc(f.problems, wrong) {
+			f.add(key.Line, fmt.Sprintf("%s is for %s only: it does nothing here", key.Value, of.words))
+		}
+	}
 }
 
 // spec reads what to record, and the stream's name.

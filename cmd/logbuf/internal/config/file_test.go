@@ -192,6 +192,8 @@ func TestProblems(t *testing.T) {
 		{"of two keys", head + "sync: batch\nsync-every: 1s\nfailover: y\n", []string{"f:5: sync-every 1s: needs sync interval, not batch", "f:6: failover y: needs retain"}},
 		{"sources in each other's way", head + "- url: ws://h/a?b\n- url: \"-\"\n- url: \"-\"\n  name: x\n- name: y\n", []string{
 			`f:4: two sources would be the stream "h/a"`, "f:6: standard input (-) can be recorded once only", "f:8: this source has no url"}},
+		{"keys of another kind", "dir: x\ndefaults: {deflate: raw, frame: fix}\nsources:\n- url: tcp://h:1\n  subscribe: [a]\n  max-frame: 1MiB\n- url: ws://h/a\n  frame: line\n- url: \"-\"\n  idle-timeout: 1s\n- url: tcp-listen://h:2\n  reconnect: never\n", []string{
+			"f:5: subscribe is for ws:// and wss:// only: it does nothing here", "f:6: max-frame is for ws://", "f:8: frame is for TCP and standard input only", "f:10: idle-timeout is for network sources only", "f:12: reconnect is for ws://, wss:// and tcp:// only"}},
 		{"defaults once", "dir: x\ndefaults: {ring: 1}\nsources:\n- url: ws://h/a\n- url: ws://h/b\n", []string{"f:2: ring 1: must be"}},
 		{"files", head + "  header-file: nosuch\n  ca-file: " + os.DevNull + "\n  subscribe: ['@nosuch']\n", []string{
 			"f:4: header-file nosuch: no such file", "f:5: ca-file " + os.DevNull + ": no certificate", "f:6: subscribe @nosuch: no such file"}},
