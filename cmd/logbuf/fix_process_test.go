@@ -30,7 +30,7 @@ type fixDouble struct {
 }
 
 func newFIXDouble(t *testing.T, nc net.Conn, me, peer string, next int) *fixDouble {
-	nc.SetDeadline(time.Now().Add(time.Minute)) // a test that hangs says where
+	nc.SetDeadline(time.Now().Add(5 * time.Minute)) // a test that hangs says where
 	return &fixDouble{t: t, nc: nc, me: me, peer: peer, next: next, framer: fixbuf.NewFramer(0)}
 }
 
