@@ -106,6 +106,57 @@ func TestConnRecordsBothDirections(t *testing.T) {
 
 // What is no message is in the archive, too, as what it is; the bytes before the
 // first message are a loss of known size.
+// seenFirst is a connection that looks what is recorded when it is written to.
+type seenFirst struct {
+	net.Conn
+	r   *Recorder
+	out uint64
+}
+
+func (c *seenFirst) Write(b []byte) (int, error) {
+	for _, s := range c.r.Stats().Sessions {
+		c.out += s.Out
+	}
+	return len(b), nil
+}
+
+// An answer can come as soon as a question is sent: that is recorded before.
+func TestConnRecordsFirst(t *testing.T) {
+	r := newRig(t)
+	sessions := NewRecorder(r.rec, nil)
+	defer sessions.Close()
+	nc := &seenFirst{r: sessions}
+	if _, err := NewConn(nc, sessions).Write(order("A", "B", 1)); err != nil || nc.out != 1 {
+		t.Errorf("%v; %d messages were recorded when the first was sent", err, nc.out)
+	}
+}
+
+// A session that could not begin for want of memory begins with a later message.
+func TestSessionBeginsLater(t *testing.T) {
+	rec, err := recorder.Open(t.TempDir(), &recorder.Options{MemoryLimit: 200 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close(t.Context())
+	other, err := rec.Producer("other", &recorder.ProducerOptions{LaneSize: 128 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions := NewRecorder(rec, nil)
+	defer sessions.Close()
+	tap := sessions.NewTap()
+	if err := tap.In(order("A", "B", 1)); err == nil {
+		t.Fatal("there was room")
+	}
+	other.Close()
+	for n := 2; tap.In(order("A", "B", n)) != nil; n++ {
+		time.Sleep(time.Millisecond)
+	}
+	if st := sessions.Stats(); st.Unrecorded == 0 || len(st.Sessions) != 1 || st.Sessions[0].Recording.Lost > 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
 func TestTapKeepsEveryByte(t *testing.T) {
 	r := newRig(t)
 	sessions := NewRecorder(r.rec, &Options{LaneSize: 4 << 10, Overload: recorder.OverloadWait})

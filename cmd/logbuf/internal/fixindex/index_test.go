@@ -278,6 +278,13 @@ func TestIndexFilesThatAreWrong(t *testing.T) {
 				return append([]byte(head([]byte(body))), body...)
 			})
 		}},
+		{"of another archive", func(p []string) error {
+			return rewrite(p[1], func(b []byte) []byte {
+				_, body, _ := strings.Cut(string(b), "\n")
+				body = strings.Replace(body, `"Records":`, `"Records":1`, 1)
+				return append([]byte(head([]byte(body))), body...)
+			})
+		}},
 		{"of another beginning", func(p []string) error {
 			return rewrite(p[1], func(b []byte) []byte {
 				_, body, _ := strings.Cut(string(b), "\n")

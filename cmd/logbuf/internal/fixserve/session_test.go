@@ -240,6 +240,28 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
+// Who connects and says nothing is not waited for, and no interval is too long.
+func TestPatience(t *testing.T) {
+	_, find := archive(t, "A1 82")
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		connect(t, t.Context(), find).end("no Logon came")
+		if d := time.Since(began); d != logonTimeout {
+			t.Errorf("ended after %v", d)
+		}
+		b := connect(t, t.Context(), find)
+		b.send("35=A|98=0|108=99999999999999999")
+		b.expect("A3 108=99999999999999999")
+		began = time.Now()
+		b.expect("04")
+		if d := time.Since(began); d != maxHeartBeat {
+			t.Errorf("a heartbeat after %v", d)
+		}
+		b.nc.Close()
+		b.end("without a Logout")
+	})
+}
+
 func TestStopSaysGoodbye(t *testing.T) {
 	_, find := archive(t, "A1 82")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -306,6 +328,16 @@ func TestResendBuilds(t *testing.T) {
 				t.Errorf("%v %q, %v\nwant %q", part, text(got), err, tc.want)
 			}
 		})
+	}
+}
+
+func TestGapFill(t *testing.T) {
+	var b Builder
+	m := b.GapFill(Peers{"FIX.4.4", "A", "B"}, 7, 9, time.Date(2026, 11, 22, 1, 2, 3, 4_000_000, time.UTC))
+	part, _, _ := fixbuf.NewFramer(0).Next(m)
+	const want = "|35=4|34=7|49=A|52=20261122-01:02:03.004|56=B|43=Y|122=20261122-01:02:03.004|123=Y|36=9|10="
+	if part != fixbuf.Message || !strings.Contains(text(m), want) {
+		t.Errorf("%v %s, want %s", part, text(m), want)
 	}
 }
 

@@ -315,6 +315,34 @@ func TestForwarderRecordsFirst(t *testing.T) {
 	}
 }
 
+// A reset of one side reaches the other.
+func TestProxyPassesReset(t *testing.T) {
+	ended := make(chan struct{})
+	r := newRig(t, 4096).run("tcp-proxy://127.0.0.1:0/"+listen(t, func(nc net.Conn) {
+		defer close(ended)
+		io.Copy(io.Discard, nc)
+	}), Options{})
+	nc := r.dial()
+	io.WriteString(nc, "one\n")
+	reset(nc)
+	nc.Close()
+	<-ended
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who comes when there are too many is turned away, and it is told.
+func TestTooManyConnections(t *testing.T) {
+	r := newRig(t, 4096)
+	client, server := net.Pipe()
+	a := &accepting{s: r.source("tcp-listen://127.0.0.1:0", Options{})}
+	a.admit(t.Context(), t.Context(), server)
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF || len(r.warns) != 1 || !strings.Contains(r.warns[0], "turned away") {
+		t.Errorf("%v, warnings %q", err, r.warns)
+	}
+}
+
 // Stopping ends connections that would go on.
 func TestProxyStops(t *testing.T) {
 	hold := make(chan struct{})
