@@ -27,6 +27,7 @@ type Sequence struct {
 	Gaps     uint64 // times that numbers were missing
 	Missing  uint64 // numbers that were missing in those, whether or not they came later as repetitions
 	TooLow   uint64 // messages with a number below Next and no reason for it; the peer must end the session
+	Low      uint64 // the number of the last message, if that was too low; otherwise 0
 }
 
 // Step is what a message did to a sequence.
@@ -41,9 +42,13 @@ type Step struct {
 //
 // A Logon with a lower number than expected, or with ResetSeqNumFlag (141),
 // begins anew; so does SequenceReset-Reset behind itself, whatever its own
-// number. SequenceReset-GapFill stands for the numbers up to NewSeqNo (36).
+// number. SequenceReset-GapFill stands for the numbers up to NewSeqNo (36). Two
+// numbers in a row that are too low begin anew with the second: a peer would have
+// ended the session at the first, so what told of it was not seen.
 func (s *Sequence) See(h *Header) (step Step) {
 	s.Messages++
+	low := s.Low
+	s.Low = 0
 	if s.First == 0 {
 		s.First = h.SeqNum
 	}
@@ -69,8 +74,13 @@ func (s *Sequence) See(h *Header) (step Step) {
 		s.Resets++
 		s.Next = n
 		step.Reset = true
+	case n < s.Next && low > 0 && n == low+1:
+		s.Resets++
+		s.Next = n
+		step.Reset = true
 	case n < s.Next:
 		s.TooLow++
+		s.Low = n
 		return Step{Repeat: true}
 	}
 	if s.Next > 0 && n > s.Next {

@@ -92,6 +92,26 @@ func TestResendWithoutOne(t *testing.T) {
 	}
 }
 
+// The recording missed the Logon with which the numbers began anew: what is sent
+// again is of today.
+func TestResendWithoutLogon(t *testing.T) {
+	const then, now = "|52=20261120-09:30:00.123|58=then", "|52=20261121-09:30:00.123|58=now"
+	dir := blocks(t, "35=8|34=1"+then, "35=8|34=2"+then, "35=8|34=3"+then, "35=8|34=4"+then, "35=8|34=5"+then, "35=8|34=6"+then,
+		"35=8|34=2"+now, "35=8|34=3"+now, "35=8|34=4"+now)
+	s, err := finder(t, dir)(Peers{"FIX.4.4", "SELLER", "BUYER"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent []string
+	_, err = s.Resend(t.Context(), Peers{"FIX.4.4", "SELLER", "BUYER"}, 1, s.Next()-1, time.Now, func(m []byte) error {
+		sent = append(sent, fmt.Sprintf("%s%s %s%s", value(m, 35, ""), value(m, 34, ""), value(m, 36, ""), value(m, 58, "")))
+		return nil
+	})
+	if got := strings.Join(sent, ","); err != nil || got != "41 3,83 now,84 now" {
+		t.Errorf("sent %s, %v", got, err)
+	}
+}
+
 // SequenceReset-Reset has a number of its own that means nothing: it does not end
 // what can be sent again, unless the numbers go back.
 func TestResendAcrossReset(t *testing.T) {
