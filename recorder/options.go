@@ -65,9 +65,10 @@ type Options struct {
 	// beyond it. A lane counts with its size, rounded up to a power of two, but
 	// with 4 KiB at least, 16 KiB if it is shared, for what comes with it.
 	//
-	// Urgent lanes have room besides, see UrgentMemory. Not counted: of larger lanes that same addition, 2.5 KiB or 15 KiB; up to
-	// 64 KiB of losses in a lane whose archiver cannot keep up; one copy of the
-	// batch being written; and the journal's own buffers.
+	// Urgent lanes have room besides, see UrgentMemory. Not counted: of larger
+	// lanes that same addition, 2.5 KiB or 15 KiB; up to 64 KiB of losses in a lane
+	// whose archiver cannot keep up; one copy of the batch being written; and the
+	// journal's own buffers.
 	MemoryLimit int
 
 	// UrgentMemory is how many bytes of lanes of urgent producers do not count

@@ -111,8 +111,10 @@ func listen(t *testing.T, handlers ...func(net.Conn)) (addr string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ln.Close() })
+	if len(handlers) == 0 {
+		ln.Close()
+	}
 	go func() {
-		defer ln.Close()
 		for i, h := range handlers {
 			nc, err := ln.Accept()
 			if err != nil {
