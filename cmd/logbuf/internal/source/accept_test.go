@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nexus-logbuf/logbuf/adapter/fixbuf"
@@ -309,7 +310,7 @@ func (e events) Write(b []byte) (int, error) { *e.what = append(*e.what, "sent")
 // What is forwarded is recorded before: an answer cannot overtake its question.
 func TestForwarderRecordsFirst(t *testing.T) {
 	var what []string
-	f := &forwarder{from: events{what: &what}, to: events{what: &what}, see: func([]byte) { what = append(what, "seen") }}
+	f := &forwarder{from: events{what: &what}, to: events{what: &what}, quiet: &quiet{}, see: func([]byte) { what = append(what, "seen") }}
 	if err := f.drain(); err != io.EOF || !slices.Equal(what, []string{"seen", "sent"}) {
 		t.Errorf("%v, %v", what, err)
 	}
@@ -341,6 +342,48 @@ func TestTooManyConnections(t *testing.T) {
 	if _, err := client.Read(make([]byte, 1)); err != io.EOF || len(r.warns) != 1 || !strings.Contains(r.warns[0], "turned away") {
 		t.Errorf("%v, warnings %q", err, r.warns)
 	}
+}
+
+func TestProxyEndsQuietConnections(t *testing.T) {
+	r := newRig(t, 4096).run("tcp-proxy://127.0.0.1:0/"+listen(t, upper), Options{Frame: FIX, IdleTimeout: time.Millisecond})
+	if got, err := r.dial().Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes came", got)
+	}
+	r.waitWarn("no byte came for 1ms")
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A connection ends when it is quiet both ways for too long, not one way.
+func TestQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &quiet{limit: time.Minute, began: time.Now()}
+		client, a := net.Pipe()
+		server, b := net.Pipe()
+		ended := make(chan error)
+		for _, nc := range []net.Conn{a, b} {
+			go func() {
+				for {
+					if _, err := q.read(nc, make([]byte, 1)); err != nil {
+						ended <- err
+						return
+					}
+				}
+			}()
+		}
+		for range 10 {
+			time.Sleep(50 * time.Second)
+			client.Write([]byte("x"))
+		}
+		for range 2 {
+			if err := <-ended; err == nil || !strings.Contains(err.Error(), "no byte came for 1m0s") || time.Since(q.began) != 560*time.Second {
+				t.Errorf("%v after %v", err, time.Since(q.began))
+			}
+		}
+		client.Close()
+		server.Close()
+	})
 }
 
 // Stopping ends connections that would go on.

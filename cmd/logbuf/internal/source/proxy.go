@@ -2,10 +2,14 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
 )
@@ -16,6 +20,7 @@ type pair struct {
 	ctx    context.Context
 	client net.Conn // who came; what it sends has no flag
 	server net.Conn // whom it wants; what it sends has journal.FlagOutbound
+	quiet  quiet
 
 	mu  sync.Mutex
 	tap *fixTap // with Frame FIX
@@ -33,7 +38,7 @@ func (s *Source) proxy(ctx, patience context.Context, nc net.Conn) error {
 	}
 	defer up.Close()
 	defer context.AfterFunc(ctx, func() { nc.Close(); up.Close() })()
-	p := &pair{s: s, ctx: ctx, client: nc, server: up}
+	p := &pair{s: s, ctx: ctx, client: nc, server: up, quiet: quiet{limit: s.opts.IdleTimeout, began: time.Now()}}
 	if BySession(s.spec, &s.opts) {
 		p.tap = s.newTap()
 		defer p.tap.close()
@@ -63,7 +68,7 @@ func (p *pair) pass(patience context.Context, to, from net.Conn, direction uint8
 }
 
 func (p *pair) forward(patience context.Context, to, from net.Conn, direction uint8) error {
-	r := &forwarder{from: from, to: to}
+	r := &forwarder{from: from, to: to, quiet: &p.quiet}
 	if p.tap != nil {
 		r.see = func(b []byte) { p.see(b, direction) }
 		return r.drain()
@@ -98,6 +103,7 @@ func (p *pair) see(b []byte, direction uint8) {
 // forwarder is a reader of one connection that writes what it reads to another.
 type forwarder struct {
 	from, to net.Conn
+	quiet    *quiet
 	see      func(b []byte) // shown what was read before it is written; may be nil
 	err      error          // that ended the connection
 }
@@ -106,7 +112,7 @@ func (f *forwarder) Read(b []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
 	}
-	n, err := f.from.Read(b)
+	n, err := f.quiet.read(f.from, b)
 	if n > 0 {
 		if f.see != nil {
 			f.see(b[:n])
@@ -118,6 +124,32 @@ func (f *forwarder) Read(b []byte) (int, error) {
 	}
 	f.err = err
 	return n, err
+}
+
+// quiet is how long neither direction of a pair has done anything.
+type quiet struct {
+	limit time.Duration // 0: none
+	began time.Time
+	last  atomic.Int64 // when anything was done, nanoseconds after began
+}
+
+// read is nc.Read that gives up when nothing comes either way for the limit.
+func (q *quiet) read(nc net.Conn, b []byte) (int, error) {
+	if q.limit == 0 {
+		return nc.Read(b)
+	}
+	q.last.Store(int64(time.Since(q.began))) // what was read before has been forwarded
+	for {
+		until := q.began.Add(time.Duration(q.last.Load()) + q.limit)
+		nc.SetReadDeadline(until)
+		n, err := nc.Read(b)
+		switch {
+		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
+			return n, err
+		case time.Duration(q.last.Load())+q.limit <= time.Since(q.began):
+			return 0, fmt.Errorf("no byte came for %v", q.limit)
+		}
+	}
 }
 
 // drain forwards what is left.
