@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -180,9 +181,11 @@ func TestSampleGoroutines(t *testing.T) {
 	for range 5 {
 		waiting.Go(func() { waitForSampler(release) })
 	}
-	s := sampler{k: mustTrack(t, tracer, "goroutines", nil), interval: time.Millisecond}
+	wait := &recorder.ProducerOptions{Overload: recorder.OverloadWait} // the loop below may be faster than the archiver
+	s := sampler{k: mustTrack(t, tracer, "goroutines", wait), interval: time.Millisecond}
 	for !s.sawWaiting(5) {
 		s.sample()
+		runtime.Gosched()
 	}
 	close(release)
 	waiting.Wait()
