@@ -71,7 +71,8 @@ type Entry struct {
 
 // Entries finds the messages of a day with the numbers from to to, each once: in
 // the order of their numbers, and of those that came more than once the first. It
-// holds 16 bytes for each.
+// holds 16 bytes for each. SequenceReset-Reset is not among them: its number means
+// nothing.
 func (x *Index) Entries(ctx context.Context, dir, session string, side int, day Day, from, to uint64) ([]Entry, error) {
 	if len(day.Runs) == 0 {
 		return nil, nil
@@ -82,7 +83,7 @@ func (x *Index) Entries(ctx context.Context, dir, session string, side int, day 
 	}
 	var all []Entry
 	err := Read(ctx, dir, session, day.Find(from, to), func(journal.Gap) {}, func(m *Message) error {
-		if n := m.Header.SeqNum; m.Header.Side() == side && n >= from && n <= to && m.Seq >= first && m.Seq <= last {
+		if n := m.Header.SeqNum; m.Header.Side() == side && !isReset(&m.Header) && n >= from && n <= to && m.Seq >= first && m.Seq <= last {
 			all = append(all, Entry{n, m.Seq})
 		}
 		return nil

@@ -146,8 +146,7 @@ func (b *builder) see(rec journal.Record, stream string) {
 		b.gaps = append(b.gaps, Gap{name, side, step.Gap, rec.Seq, rec.Time})
 	}
 	// The number of a SequenceReset-Reset itself means nothing: it begins no day.
-	reset := h.Is(fixbuf.TypeSequenceReset) && !h.GapFill
-	b.run(place{name, side, step.Repeat || reset}, step, h.SeqNum, rec.Seq)
+	b.run(place{name, side, step.Repeat || isReset(h)}, step, h.SeqNum, rec.Seq)
 }
 
 // isFIX tells data records that are FIX messages from others: the framer that
@@ -155,6 +154,9 @@ func (b *builder) see(rec journal.Record, stream string) {
 func isFIX(payload []byte) bool {
 	return len(payload) >= fixbuf.MinMessage && string(payload[:5]) == "8=FIX"
 }
+
+// isReset tells whether a message is a SequenceReset-Reset.
+func isReset(h *fixbuf.Header) bool { return h.Is(fixbuf.TypeSequenceReset) && !h.GapFill }
 
 // session is the name of a message's session.
 func (b *builder) session(h *fixbuf.Header) string {

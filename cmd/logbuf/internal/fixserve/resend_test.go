@@ -116,7 +116,14 @@ func TestResendWithoutLogon(t *testing.T) {
 // what can be sent again, unless the numbers go back.
 func TestResendAcrossReset(t *testing.T) {
 	const stamp = "|52=20261121-09:30:00.123"
-	dir := blocks(t, "35=8|34=1"+stamp, "35=8|34=2"+stamp, "35=8|34=3"+stamp, "35=4|34=1"+stamp+"|36=10", "35=8|34=10"+stamp)
+	for _, own := range []string{"1", "10"} {
+		dir := blocks(t, "35=8|34=1"+stamp, "35=8|34=2"+stamp, "35=8|34=3"+stamp, "35=4|34="+own+stamp+"|36=10", "35=8|34=10"+stamp)
+		acrossReset(t, dir)
+	}
+}
+
+func acrossReset(t *testing.T, dir string) {
+	t.Helper()
 	s, err := finder(t, dir)(Peers{"FIX.4.4", "SELLER", "BUYER"})
 	if err != nil {
 		t.Fatal(err)
