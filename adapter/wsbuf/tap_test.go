@@ -120,7 +120,7 @@ func TestTapEverySplit(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 7, 64} {
 		pieces[fmt.Sprint("by ", n)] = [2][][]byte{dribble(response, n), dribble(request, n)}
 	}
-	a := newArchive(t, &recorder.Options{LaneSize: 16 << 10})
+	a := newArchive(t, &recorder.Options{LaneSize: 32 << 10}) // 20 runs of the loop below take half of it
 	in, out := a.producer("in", nil), a.producer("out", nil)
 	runs := 0
 	for name, p := range pieces {
@@ -143,7 +143,7 @@ func TestTapEverySplit(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		runs++
-		if runs%20 == 0 { // the lanes are small
+		if runs%20 == 0 {
 			if err := errors.Join(in.WaitDurable(t.Context()), out.WaitDurable(t.Context())); err != nil {
 				t.Fatal(err)
 			}
