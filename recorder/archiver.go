@@ -25,7 +25,8 @@ type archiver struct {
 	journal archive
 	staged  []byte // copies of batches, where one is needed
 	losses  []loss // taken from a lane, being written
-	owed    bool   // a full disk has refused losses, which are booked once more
+	full    error  // what a full disk said last while the recorder was being closed
+	owed    error  // that, when it has refused losses, which are booked once more
 	// The journal's limit for a block: what is appended in one call is written
 	// whole or not at all, and so can be tried again.
 	maxBlock int
@@ -322,7 +323,7 @@ func (a *archiver) writeLosses(st *stream) {
 func (a *archiver) writeLate() {
 	r := a.rec
 	r.late.Store(false)
-	a.owed = false
+	a.owed = nil
 	r.mu.Lock()
 	streams := slices.Clone(r.streams)
 	r.mu.Unlock()

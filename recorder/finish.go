@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/nexus-logbuf/logbuf/journal"
@@ -97,15 +98,19 @@ func (a *archiver) giveUpSpans(l *lane, spans []queue.Span) {
 	l.out.ReleaseTo(spans[len(spans)-1].End())
 }
 
-// result is what Close returns. owed says that losses are not in the archive.
-func (r *Recorder) result(sealErr error, owed bool) error {
+// result is what Close returns. owed says why losses are not in the archive; nil:
+// they are.
+func (r *Recorder) result(sealErr, owed error) error {
 	err := sealErr
 	if f := r.failure.Load(); f != nil {
 		err = *f
 	}
 	lost, cause := r.notWritten(), r.abort.Load()
-	if err == nil && cause != nil && (len(lost) > 0 || owed) {
+	if err == nil && cause != nil && (len(lost) > 0 || owed != nil) {
 		err = *cause
+		if owed != nil && !diskFull(err) { // out of time, too
+			err = fmt.Errorf("%w, and losses are not recorded: %w", err, owed)
+		}
 	}
 	if len(lost) == 0 {
 		return err

@@ -46,7 +46,8 @@ func (a *archiver) write(frames []byte, n int) (rest []byte) {
 			r.fail(fmt.Errorf("recorder: the archive takes no more records: %w", err))
 			return frames
 		case closed:
-			cause := fmt.Errorf("recorder: closed while the disk is full: %w", err)
+			a.full = fmt.Errorf("recorder: closed while the disk is full: %w", err)
+			cause := a.full
 			r.abort.CompareAndSwap(nil, &cause)
 			return frames
 		default:
@@ -70,7 +71,7 @@ func diskFull(err error) bool {
 // among them once more, each for its reason. The stream's ordinal goes back to
 // what the archive has, so that a loss record that it takes yet stands right.
 func (a *archiver) rebook(st *stream, rest []byte) {
-	a.owed = true
+	a.owed = a.full
 	e := loss{reason: journal.LossWrite, from: math.MaxInt64, to: math.MinInt64}
 	for len(rest) > 0 {
 		f := rest[:frameStride(rest)]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -208,6 +209,37 @@ func TestFullDiskInTheMiddleOfABatch(t *testing.T) {
 		}
 		if len(got.data) != 1000 || got.lost != 0 {
 			t.Errorf("%d records, %d lost", len(got.data), got.lost)
+		}
+	})
+}
+
+// A Close that runs out of time gives records up, and a disk that is full for the
+// moment does not take the news: the error says both.
+func TestCloseOutOfTimeOnAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fakeArchive)
+		f.before = func(n int, _ []byte) (int, error) {
+			if n == 0 {
+				time.Sleep(1500 * time.Millisecond)
+				return 0, nil
+			}
+			return 0, errFull
+		}
+		r := startFake(t, f, nil)
+		p := mustProducer(t, r, "a", nil)
+		mustWrite(t, p, "first")
+		synctest.Wait() // it is being written
+		mustWrite(t, p, "second")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := r.Close(ctx)
+		var lost *NotWrittenError
+		if !errors.As(err, &lost) || !slices.Equal(lost.Streams, []StreamLoss{{"a", 1, 6}}) ||
+			!errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ENOSPC) {
+			t.Error(err)
+		}
+		if n := len(f.all()); n != 1 {
+			t.Errorf("%d records in the archive", n)
 		}
 	})
 }

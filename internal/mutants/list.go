@@ -212,7 +212,7 @@ var mutants = []mutant{
 	{name: "a refused loss record leaves its ordinals behind", file: "recorder/full.go",
 		old: "\tst.ordinal = a.journal.StreamOrdinal(st.id)\n", new: "", run: recorderTests},
 	{name: "losses are refused in silence", file: "recorder/full.go",
-		old: "\ta.owed = true\n", new: "", run: recorderTests},
+		old: "\ta.owed = a.full\n", new: "", run: recorderTests},
 	{name: "what is given up is not recorded", file: "recorder/finish.go",
 		old: "\tl.losses.add(func() uint64 { return l.ended }, e)\n", new: "", run: recorderTests},
 	{name: "a gap counts as no loss", file: "recorder/tally.go",
