@@ -24,7 +24,7 @@ const (
 type clock struct {
 	base   time.Time    // the monotonic clock's zero
 	anchor atomic.Int64 // Unix nanoseconds at base, by the wall clock of the last look
-	until  atomic.Int64 // ns since base: from then on the wall clock is asked; stored behind anchor
+	until  atomic.Int64 // ns since base: from then on the wall clock is asked; 0: always; stored behind anchor
 	steps  atomic.Uint64
 
 	// The archiver's:
@@ -57,8 +57,10 @@ func (c *clock) compare(n int) int64 {
 
 // now is the time in nanoseconds since the Unix epoch. Any goroutine.
 func (c *clock) now() int64 {
-	if since := int64(time.Since(c.base)); since < c.until.Load() {
-		return c.anchor.Load() + since
+	if until := c.until.Load(); until != 0 {
+		if since := int64(time.Since(c.base)); since < until {
+			return c.anchor.Load() + since
+		}
 	}
 	wall, _ := c.read()
 	return wall
