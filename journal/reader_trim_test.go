@@ -177,3 +177,67 @@ func TestVerifyOfSegmentsThatGo(t *testing.T) {
 		}
 	}
 }
+
+// The first segment that trimming has left is trimmed, too, at the k-th time that the reader touches it on its way over the gap: that is one more
+// gap, or a larger one, and never a missing file.
+func TestReaderMeetsTrimAgain(t *testing.T) {
+	for k := 1; ; k++ {
+		mem := vfs.NewMem()
+		segmented(t, mem, 5, 10)
+		peep := &peeped{FS: mem, before: func(string, string) {}}
+		r, err := OpenReader(memDir, &ReaderOptions{FS: peep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := uint64(0)
+		for ; next < 5; next++ { // inside the first segment
+			rec, err := r.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkRecord(t, rec, next)
+		}
+		trimBefore(t, mem, 20)
+		first, n := segmentNames(t, mem)[0], 0
+		peep.before = func(_, name string) {
+			if name != first {
+				return
+			}
+			if n++; n == k {
+				segmented(t, mem, 2, 10)
+				trimBefore(t, mem, 40)
+			}
+		}
+		for {
+			rec, err := r.Next(t.Context())
+			var g *GapError
+			if errors.As(err, &g) {
+				if !g.Trimmed || g.FirstSeq != next || g.LastSeq < next {
+					t.Fatalf("trimmed at touch %d: at %d: %+v", k, next, g.Gap)
+				}
+				next = g.LastSeq + 1
+				continue
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("trimmed at touch %d: at %d: %v", k, next, err)
+			}
+			checkRecord(t, rec, next)
+			next++
+		}
+		if next < 50 {
+			t.Errorf("trimmed at touch %d: the end is at %d", k, next)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if n < k {
+			if k < 4 {
+				t.Errorf("the segment was touched %d times; the test proves little", n)
+			}
+			return
+		}
+	}
+}

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
@@ -123,6 +124,16 @@ func (g Gap) corruption() *CorruptionError {
 // enter goes from the end of the current segment, if there is one, to segment j. When that cannot be read, or does not continue the current
 // one, it finds out what exactly is lost. Without Salvage that is the error; with it, reading goes on in the next segment that can be read.
 func (r *Reader) enter(j int) error {
+	for try := 1; ; try++ {
+		err := r.enterOnce(j)
+		if r.file == nil || r.i+1 >= len(r.segs) || try == listTries || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		j = r.i + 1 // what was listed has been trimmed
+	}
+}
+
+func (r *Reader) enterOnce(j int) error {
 	err := r.openNext(j)
 	var c *CorruptionError
 	if err == nil || passing(err) {
