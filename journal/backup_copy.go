@@ -138,6 +138,7 @@ func (b *backup) blocks(f vfs.File, hdr segmentHeader, it backupItem, out vfs.Fi
 		written, c.buf = written+int64(n), c.buf[:0]
 		return err
 	}
+	var last block
 	for {
 		var blk block
 		bad, err := c.in.next(end, &blk)
@@ -150,6 +151,7 @@ func (b *backup) blocks(f vfs.File, hdr segmentHeader, it backupItem, out vfs.Fi
 		if bad != "" {
 			return nil, b.damaged(it, bad)
 		}
+		last = blk
 		whole, err := c.in.peek(blk.off, int(blk.size()), end) // in memory still
 		if err != nil {
 			return nil, err
@@ -163,6 +165,12 @@ func (b *backup) blocks(f vfs.File, hdr segmentHeader, it backupItem, out vfs.Fi
 	}
 	if seg.off != end {
 		return nil, b.damaged(it, "blocks are missing at the end")
+	}
+	if seg.closed && !seal { // all of it is durable: the writer is about to write the footer
+		flags, seal = sealRotate, true
+		if last.info.frames > 0 { // a close record; a rotation has none
+			flags = sealClose
+		}
 	}
 	if seal {
 		if bad == "" && it.end == toFooter {

@@ -273,6 +273,49 @@ func TestBackupIsBoundedByDurability(t *testing.T) {
 	}
 }
 
+// A backup is clean at whatever moment of a rotation, of the sealing behind it, or of Close it is made.
+func TestBackupBeforeEveryOperation(t *testing.T) {
+	mem := vfs.NewMem()
+	fault := vfs.NewFault(mem)
+	w, err := openStepped(memDir, &Options{FS: fault, MaxBlock: minMaxBlock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, w, 10, 4)
+	w.stepSync()
+	ops := 0
+	fault.SetHook(func(n int, op vfs.Op) vfs.Verdict {
+		ops++
+		dir := fmt.Sprintf("%s%d", backupDir, n)
+		durable := w.DurableSeq()
+		for range 2 { // the second one finds what the first one has made
+			rep, err := Backup(memDir, dir, &BackupOptions{FS: mem, Verify: true})
+			if err != nil || rep.NextSeq < durable {
+				t.Errorf("before %+v: %+v, %v; %d is durable", op, rep, err, durable)
+				return vfs.Verdict{}
+			}
+			if v, err := Verify(dir, &VerifyOptions{FS: mem}); err != nil || v.Verdict != Clean || v.NextSeq != rep.NextSeq {
+				t.Errorf("before %+v: %+v, %v", op, v, err)
+			}
+		}
+		return vfs.Verdict{}
+	})
+	fill(t, w, 10, 4)
+	w.forceRotate(t)
+	fill(t, w, 10, 4)
+	w.stepSync()
+	fill(t, w, 10, 4)
+	w.stepSync()
+	mustClose(t, w)
+	fault.SetHook(nil)
+	if ops < 20 {
+		t.Errorf("%d operations; the test proves little", ops)
+	}
+	if rep := mustBackup(t, mem); rep.NextSeq != 40 {
+		t.Errorf("%+v", rep)
+	}
+}
+
 func TestBackupRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
