@@ -83,6 +83,8 @@ func telemetryArchive(t testing.TB) string {
 	dir := filepath.Join(t.TempDir(), "archive")
 	s := openSession(t, dir, "first")
 	k := s.track("main", nil)
+	defined := func() { s.must(s.rec.WaitDurable(t.Context())) } // cat reads once: what it is to decode stands behind its definition
+	defined()
 	s.must(s.order.Emit(k, oneOrder))
 	outer := s.order.Begin(k, oneOrder)
 	s.step.Begin(k, struct{}{}) // its end is not recorded
@@ -100,9 +102,11 @@ func telemetryArchive(t testing.TB) string {
 	s.must(err)
 	load, err := tracebuf.NewCounter[float64](s.tracer, "load", "%")
 	s.must(err)
+	defined()
 	s.must(depth.Set(k, -7))
 	s.must(load.Set(shared, 0.5))
 	s.must(k.Sample(0, 1000))
+	defined()
 	s.must(k.Sample(0, 2000))
 	s.step.Begin(k, struct{}{}) // open when the process ends
 	messages, err := s.rec.Producer("messages", nil)
