@@ -60,6 +60,15 @@ bench: ## one table for each question, beside peers, and plots into docs/bench; 
 bench-guard: ## compares the instructions of the hot calls with the recorded counts; needs Debian's valgrind
 	cd bench && $(GO) run ./guard
 
+EXPLORE := $(GO) test -tags logbuf_explore -count=1 -timeout 6h
+explore: ## runs the shipped rings and channels in every order up to a bound, two or three minutes
+	$(GO) vet -tags logbuf_explore ./internal/... ./queue ./channel
+	$(EXPLORE) ./internal/explore
+	$(EXPLORE) -run Explore ./queue ./channel
+
+explore-long: ## the same with one preemption more, as far as a bound on the runs, and samples of the rest; six minutes of CPU
+	LOGBUF_EXPLORE=long $(EXPLORE) -run Explore -v ./queue ./channel
+
 mutants: ## one defect at a time in the rings, the parker, the channels, the recorder: each must be caught; minutes
 	$(GO) run ./internal/mutants
 
