@@ -70,9 +70,14 @@ func (w *writer) record(from, to, fields string) {
 	}
 }
 
-// messages records n messages of several sessions, with all that happens in them.
+// messages records n messages of several sessions, with all that happens in them,
+// and waits now and then, so that the archiver begins a segment as often as it can.
 func (w *writer) messages(n int) {
-	for range n {
+	w.t.Helper()
+	for i := range n {
+		if i%200 == 0 {
+			w.written()
+		}
 		from, to := "A", "B"
 		if w.rng.IntN(4) == 0 {
 			from, to = "C", "B"
@@ -101,6 +106,11 @@ func (w *writer) messages(n int) {
 			w.record(from, to, "35=D")
 		}
 	}
+	w.written()
+}
+
+func (w *writer) written() {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.rec.WaitDurable(ctx); err != nil {
@@ -266,7 +276,7 @@ func TestIndexFilesThatAreWrong(t *testing.T) {
 			return rewrite(p[1], func(b []byte) []byte {
 				_, body, _ := strings.Cut(string(b), "\n")
 				before, runs, _ := strings.Cut(body, `"runs":`)
-				body = before + `"runs":` + strings.Replace(runs, `"first":`, `"first":9`, 1)
+				body = before + `"runs":` + strings.Replace(runs, `"first":`, `"first":99999`, 1)
 				return append([]byte(head([]byte(body))), body...)
 			})
 		}},
