@@ -4,6 +4,7 @@
 //
 //	go run ./tables -list
 //	go run ./tables -run 'one-' -rounds 11
+//	go run ./tables -run '^one-heels$' -rows 'SPSC, Write' -cols '^64 B$'
 //	go run ./tables -svg ../docs/bench
 //
 // Two regimes decide what a ring is worth, and neither says anything about the

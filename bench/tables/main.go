@@ -13,38 +13,47 @@ import (
 
 func main() {
 	o := options{seekIn: 1 << 20}
-	pick := flag.String("run", "", "only the questions whose names match this `regexp`")
+	run := flag.String("run", "", "only the questions whose names match this `regexp`")
+	rows := flag.String("rows", "", "only the rows whose names match this `regexp`")
+	cols := flag.String("cols", "", "only the columns whose names match this `regexp`")
 	list := flag.Bool("list", false, "print the questions and end")
 	flag.IntVar(&o.rounds, "rounds", 5, "runs of each cell; rows take turns, cells show the median and the extremes")
 	flag.DurationVar(&o.each, "each", 200*time.Millisecond, "how long one run of a cell is meant to take")
 	flag.StringVar(&o.plots, "svg", "", "write a plot of each table into this `directory`")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "`directory` for archives: the disk that is measured")
 	flag.Parse()
-	want, err := regexp.Compile(*pick)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "tables: -run:", err)
-		os.Exit(64)
-	}
+	o.want = pick{compile("run", *run), compile("rows", *rows), compile("cols", *cols)}
 	if !*list {
 		fmt.Printf("%s, %d CPUs, GOMAXPROCS %d, %s %s/%s; %d rounds of %v\n\n",
 			cpuModel(), runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, o.rounds, o.each)
 	}
-	if err := o.answer(want, *list); err != nil {
+	if err := o.answer(*list); err != nil {
 		fmt.Fprintln(os.Stderr, "tables:", err)
 		os.Exit(1)
 	}
 }
 
+// compile is the pattern of a flag. It ends the program if there is a mistake in it.
+func compile(name, pattern string) *regexp.Regexp {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "tables: -%s: %v\n", name, err)
+		os.Exit(64)
+	}
+	return re
+}
+
 // answer answers the questions that are wanted, or lists them.
-func (o *options) answer(want *regexp.Regexp, list bool) error {
+func (o *options) answer(list bool) error {
 	defer func() {
 		for _, f := range o.atEnd {
 			f()
 		}
 	}()
 	for _, q := range questions(o) {
+		q.narrow(o.want)
 		switch {
-		case !want.MatchString(q.name):
+		case len(q.rows) == 0:
 		case list:
 			fmt.Printf("%-14s %s\n", q.name, q.title)
 		default:
@@ -58,6 +67,7 @@ func (o *options) answer(want *regexp.Regexp, list bool) error {
 
 // options are the same for all questions.
 type options struct {
+	want   pick
 	rounds int
 	each   time.Duration
 	plots  string

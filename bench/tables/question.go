@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -63,6 +64,27 @@ func timed(n int, job func()) result {
 // newHist takes latencies up to 10 s, in nanoseconds, with three digits.
 func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(10*time.Second), 3) }
 
+// pick is what is wanted: the names that match.
+type pick struct{ questions, rows, cols *regexp.Regexp }
+
+// narrow takes away the rows that are not wanted. Columns stay, empty, because
+// rows know them by number.
+func (q *question) narrow(want pick) {
+	var rows []row
+	for _, r := range q.rows {
+		var cols []int
+		for col, name := range q.cols {
+			if want.cols.MatchString(name) && (r.only == nil || slices.Contains(r.only, col)) {
+				cols = append(cols, col)
+			}
+		}
+		if r.only = cols; cols != nil && want.rows.MatchString(r.name) && want.questions.MatchString(q.name) {
+			rows = append(rows, r)
+		}
+	}
+	q.rows = rows
+}
+
 // answer measures, and prints the table.
 func (q *question) answer(o *options) error {
 	cells := make([][]cell, len(q.rows))
@@ -91,7 +113,7 @@ func (q *question) answer(o *options) error {
 			}
 		}
 	}
-	q.print(cells)
+	q.print(cells, o.rounds)
 	if o.plots != "" {
 		return q.plot(cells, o.plots)
 	}
@@ -115,7 +137,7 @@ func calibrate(r row, col int, d time.Duration) (n int, err error) {
 	}
 }
 
-func (q *question) print(cells [][]cell) {
+func (q *question) print(cells [][]cell, rounds int) {
 	fmt.Printf("## %s (%s)\n\n", q.title, q.name)
 	if q.note != "" {
 		fmt.Printf("%s\n\n", q.note)
@@ -123,14 +145,14 @@ func (q *question) print(cells [][]cell) {
 	if q.quantiles {
 		q.printQuantiles(cells)
 	} else {
-		q.printMeans(cells)
+		q.printMeans(cells, rounds)
 	}
 	fmt.Println()
 	_ = os.Stdout.Sync() // a pipe cannot; it need not
 }
 
-func (q *question) printMeans(cells [][]cell) {
-	fmt.Printf("| %s, median (least–most) of %d | %s | allocs |\n|---|%s\n", q.unit, len(cells[0][0].runs), strings.Join(q.cols, " | "),
+func (q *question) printMeans(cells [][]cell, rounds int) {
+	fmt.Printf("| %s, median (least–most) of %d | %s | allocs |\n|---|%s\n", q.unit, rounds, strings.Join(q.cols, " | "),
 		strings.Repeat("---|", len(q.cols)+1))
 	for i, r := range q.rows {
 		allocs, line := 0.0, []string{r.name}
