@@ -8,45 +8,67 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
+	"sync"
+	"time"
 
 	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/tidwall/wal"
 )
 
+// backSize is the payload of what is read back.
+const backSize = 256
+
 // back is reading what is in the page cache, and finding a record in it.
 func back(o *options) []*question {
-	const size = 256
-	q := &question{name: "back", title: "Back from the page cache, 256 B records", unit: "ns per record", cols: []string{"256 B"}}
-	q.note = "The last line is the floor: the same files read in 256 KiB steps, and their CRC32C."
+	records := max(o.records/4, batch)
+	q := &question{name: "back", title: "Back from the page cache, 256 B records", unit: "ns per record", cols: []string{"256 B"}, cpu: true}
+	q.note = fmt.Sprintf("An archive of %d records in segments of 16 MiB. Each payload is read. CPU is that of the whole process. The last line is the floor:\n"+
+		"the same files read in 256 KiB steps, and their CRC32C.", records)
+	archive := o.shared(func(dir string) error { return makeArchive(dir, backSize, records, 16<<20) })
+	log := o.shared(func(dir string) error { return makeTidwall(dir, records) })
 	for _, r := range []struct {
 		name string
-		read func(dir string, n int) error
+		dir  func() (string, error)
+		read func(dir string, records int) error
 	}{
-		{"journal.Reader", readBack},
-		{"journal.Verify, " + strconv.Itoa(runtime.GOMAXPROCS(0)) + " at a time", verifyBack},
-		{"read and CRC32C", rawBack},
+		{"journal.Reader", archive, readBack},
+		{fmt.Sprintf("journal.Verify, %d at a time", runtime.GOMAXPROCS(0)), archive, verifyBack(0)},
+		{"journal.Verify, 1 at a time", archive, verifyBack(1)},
+		{"tidwall/wal, Read, no checksum", log, tidwallBack},
+		{"read and CRC32C", archive, rawBack},
 	} {
 		q.rows = append(q.rows, row{name: r.name, run: func(_, n int) (result, error) {
-			return fromArchive(o.dir, size, n, func(dir string) error { return r.read(dir, n) })
+			dir, err := r.dir()
+			if err != nil {
+				return result{}, err
+			}
+			times := (n + records - 1) / records
+			var used time.Duration
+			res := timed(times*records, func() {
+				start := processorTime()
+				for range times {
+					err = first(err, r.read(dir, records))
+				}
+				used = processorTime() - start
+			})
+			res.cpu = used
+			return res, err
 		}})
 	}
-	q.rows = append(q.rows, row{name: "tidwall/wal, Read, no checksum", run: func(_, n int) (result, error) { return tidwallBack(o.dir, size, n) }})
 	return []*question{q, seeks(o)}
 }
 
-// fromArchive times job on an archive of n records.
-func fromArchive(parent string, size, n int, job func(dir string) error) (result, error) {
-	dir, err := os.MkdirTemp(parent, "logbuf-bench-")
-	if err != nil {
-		return result{}, err
-	}
-	defer os.RemoveAll(dir)
-	if err := makeArchive(dir, size, n, 16<<20); err != nil {
-		return result{}, err
-	}
-	res := timed(n, func() { err = job(dir) })
-	return res, err
+// shared is a directory that is filled when it is first asked for, and removed
+// when the program ends.
+func (o *options) shared(fill func(dir string) error) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		dir, err := os.MkdirTemp(o.dir, "logbuf-bench-")
+		if err != nil {
+			return "", err
+		}
+		o.atEnd = append(o.atEnd, func() { os.RemoveAll(dir) })
+		return dir, fill(dir)
+	})
 }
 
 // makeArchive writes records a microsecond apart, in segments of so many bytes.
@@ -97,12 +119,14 @@ func readBack(dir string, n int) error {
 	return nil
 }
 
-func verifyBack(dir string, n int) error {
-	rep, err := journal.Verify(dir, nil)
-	if err == nil && (rep.Records != uint64(n) || rep.Verdict != journal.Clean) {
-		panic("records are missing")
+func verifyBack(workers int) func(dir string, n int) error {
+	return func(dir string, n int) error {
+		rep, err := journal.Verify(dir, &journal.VerifyOptions{Workers: workers})
+		if err == nil && (rep.Records != uint64(n) || rep.Verdict != journal.Clean) {
+			panic("records are missing")
+		}
+		return err
 	}
-	return err
 }
 
 func rawBack(dir string, _ int) error {
@@ -129,54 +153,52 @@ func rawBack(dir string, _ int) error {
 	return nil
 }
 
-func tidwallBack(parent string, size, n int) (result, error) {
-	dir, err := os.MkdirTemp(parent, "logbuf-bench-")
+func makeTidwall(dir string, n int) error {
+	l, err := tidwall(place{dir: dir}, backSize)
 	if err != nil {
-		return result{}, err
+		return err
 	}
-	defer os.RemoveAll(dir)
-	l, err := tidwall(dir)
-	if err != nil {
-		return result{}, err
-	}
-	rec := make([]byte, size)
+	rec := make([]byte, backSize)
 	for i := range n {
 		fill(rec, uint64(i))
 		if err := l.write(rec); err != nil {
-			return result{}, err
+			return err
 		}
 	}
-	if err := first(l.flush(), l.close()); err != nil {
-		return result{}, err
-	}
-	back, err := wal.Open(filepath.Join(dir, "wal"), &wal.Options{NoSync: true, SegmentSize: 128 << 20})
+	return first(l.flush(), l.close())
+}
+
+func tidwallBack(dir string, n int) error {
+	l, err := wal.Open(filepath.Join(dir, "wal"), &wal.Options{NoSync: true, SegmentSize: 128 << 20})
 	if err != nil {
-		return result{}, err
+		return err
 	}
 	var sum uint64
-	res := timed(n, func() {
-		for i := range n {
-			var rec []byte
-			if rec, err = back.Read(uint64(i) + 1); err != nil {
-				return
-			}
-			sum += read(rec)
+	for i := range n {
+		var rec []byte
+		if rec, err = l.Read(uint64(i) + 1); err != nil {
+			break
 		}
-	})
+		sum += read(rec)
+	}
 	sink.Add(sum)
-	return res, first(err, back.Close())
+	return first(err, l.Close())
 }
 
 // seeks is opening a reader somewhere in an archive, and reading one record.
 func seeks(o *options) *question {
 	const size = 64
-	records := o.seekIn
+	records := o.records
 	q := &question{
-		name: "seek", title: fmt.Sprintf("One record somewhere in %d, from opening the archive to the record", records), unit: "ns", quantiles: true,
+		name: "seek", title: fmt.Sprintf("One record somewhere in %d, from opening the archive to the record", records), unit: "ns", quantiles: true, plotted: 50,
 		cols: []string{"8 segments", "128 segments"},
+		note: "Records of 64 B, a microsecond apart, in the page cache.",
 	}
 	bytes := int64(records) * int64(journal.FrameLen(size))
-	segment := []int64{max(bytes/8, 64<<10), max(bytes/128, 64<<10)}
+	var dirs []func() (string, error)
+	for _, segment := range []int64{max(bytes/8, 64<<10), max(bytes/128, 64<<10)} {
+		dirs = append(dirs, o.shared(func(dir string) error { return makeArchive(dir, size, records, segment) }))
+	}
 	for _, r := range []struct {
 		name string
 		at   func(i uint64) journal.ReaderOptions
@@ -184,20 +206,12 @@ func seeks(o *options) *question {
 		{"by sequence", func(i uint64) journal.ReaderOptions { return journal.ReaderOptions{FromSeq: i} }},
 		{"by time", func(i uint64) journal.ReaderOptions { return journal.ReaderOptions{FromTime: int64(i)*1000 + 1} }},
 	} {
-		dirs := make([]string, len(q.cols))
 		q.rows = append(q.rows, row{name: r.name, run: func(col, n int) (result, error) {
-			if dirs[col] == "" {
-				dir, err := os.MkdirTemp(o.dir, "logbuf-bench-")
-				if err != nil {
-					return result{}, err
-				}
-				o.atEnd = append(o.atEnd, func() { os.RemoveAll(dir) })
-				if err := makeArchive(dir, size, records, segment[col]); err != nil {
-					return result{}, err
-				}
-				dirs[col] = dir
+			dir, err := dirs[col]()
+			if err != nil {
+				return result{}, err
 			}
-			return seek(dirs[col], n, uint64(records), r.at)
+			return seek(dir, n, uint64(records), r.at)
 		}})
 	}
 	return q

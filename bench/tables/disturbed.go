@@ -11,51 +11,80 @@ import (
 	"github.com/nexus-logbuf/logbuf/recorder"
 )
 
-var epoch = time.Now()
+// disturbance is what else a program does while a producer writes. It runs until
+// the context is done; rec is the recorder, or nil.
+type disturbance struct {
+	name  string
+	procs int // GOMAXPROCS; 0: as it is
+	run   func(ctx context.Context, rec *recorder.Recorder)
+}
 
-// now is nanoseconds since the program began, by the monotonic clock.
-func now() int64 { return int64(time.Since(epoch)) }
+// disturbances are the columns, each GOMAXPROCS with the producer alone first.
+func disturbances() []disturbance {
+	return []disturbance{
+		{"alone", 0, rest},
+		{"the garbage collector, all the time", 0, collectGarbage},
+		{"another producer of 100 MB/s", 0, produceBusily},
+		{"as many busy goroutines as processors", 0, burn},
+		{"GOMAXPROCS 1, alone", 1, rest},
+		{"GOMAXPROCS 1, the garbage collector", 1, collectGarbage},
+		{"GOMAXPROCS 1, a busy goroutine", 1, burn},
+	}
+}
 
-// disturbances are what else a program does while a producer writes. Each runs
-// until the context is done.
-var disturbances = []struct {
-	name string
-	run  func(ctx context.Context)
-}{
-	{"nothing else", func(ctx context.Context) { <-ctx.Done() }},
-	{"the garbage collector, all the time", func(ctx context.Context) {
-		var keep [1 << 12]*[256]byte
-		for i := 0; ctx.Err() == nil; i++ {
-			keep[i%len(keep)] = new([256]byte)
-			if i%10000 == 0 {
-				runtime.GC()
-			}
+func rest(ctx context.Context, _ *recorder.Recorder) { <-ctx.Done() }
+
+func collectGarbage(ctx context.Context, _ *recorder.Recorder) {
+	var keep [1 << 12]*[256]byte
+	for i := 0; ctx.Err() == nil; i++ {
+		keep[i%len(keep)] = new([256]byte)
+		if i%10000 == 0 {
+			runtime.GC()
 		}
-		runtime.KeepAlive(&keep)
-	}},
-	{"as many busy goroutines as processors", func(ctx context.Context) {
-		var wg sync.WaitGroup
-		for range runtime.GOMAXPROCS(0) {
-			wg.Go(func() {
-				for x := uint64(1); ctx.Err() == nil; {
-					for range 1000 {
-						x = x*6364136223846793005 + 1
-					}
-					sink.Add(x)
+	}
+	runtime.KeepAlive(&keep)
+}
+
+func burn(ctx context.Context, _ *recorder.Recorder) {
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for x := uint64(1); ctx.Err() == nil; {
+				for range 1000 {
+					x = x*6364136223846793005 + 1
 				}
-			})
+				sink.Add(x)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// produceBusily gives the archiver 100 records of 1 KiB each millisecond.
+func produceBusily(ctx context.Context, rec *recorder.Recorder) {
+	p, err := rec.Producer("busy", &recorder.ProducerOptions{LaneSize: ringSize})
+	if err != nil {
+		panic(err)
+	}
+	defer p.Close()
+	buf := make([]byte, 1<<10)
+	for next := now(); ctx.Err() == nil; time.Sleep(time.Duration(next - now())) {
+		for range 100 {
+			_, _ = p.Write(buf) // what is dropped is counted
 		}
-		wg.Wait()
-	}},
+		next += int64(time.Millisecond)
+	}
 }
 
 // disturbed is the producer's call of a recorder while other things go on.
 func disturbed(o *options) *question {
+	all := disturbances()
 	q := &question{
-		name: "disturbed", title: "The producer's call of a recorder, 64 B, a record every 10 µs", unit: "ns", quantiles: true,
-		note: "What holds up a producer is what takes its processor away; the clock's own time is part of each line.",
+		name: "disturbed", title: "The producer's call of a recorder, 64 B, a record every 10 µs", unit: "ns", quantiles: true, plotted: 99.9, longer: 2,
+		note: "Lane of 2 MiB, the archive in the page cache or synced. Between records the producer polls the clock, and with GOMAXPROCS 1 yields. The timer's\n" +
+			"own time is part of each line.",
 	}
-	for _, d := range disturbances {
+	for _, d := range all {
 		q.cols = append(q.cols, d.name)
 	}
 	for _, r := range []struct {
@@ -66,17 +95,16 @@ func disturbed(o *options) *question {
 		{"recorder, synced every 10 ms", journal.SyncInterval},
 		{"recorder, synced all the time", journal.SyncBatch},
 	} {
-		q.rows = append(q.rows, row{name: r.name, run: func(col, n int) (result, error) {
-			return disturb(o.dir, r.sync, disturbances[col].run, n)
-		}})
+		q.rows = append(q.rows, row{name: r.name, run: func(col, n int) (result, error) { return all[col].disturb(o.dir, r.sync, n) }})
 	}
-	q.rows = append(q.rows, row{name: "the clock alone", run: func(col, n int) (result, error) {
-		return whileOther(disturbances[col].run, n, func() {}), nil
+	q.rows = append(q.rows, row{name: "the timer alone", only: []int{0, 1, 3, 4, 5, 6}, run: func(col, n int) (result, error) {
+		return all[col].during(nil, n, func() {}), nil
 	}})
 	return q
 }
 
-func disturb(parent string, sync journal.Sync, other func(context.Context), n int) (result, error) {
+// disturb is n calls of a recorder's producer.
+func (d disturbance) disturb(parent string, sync journal.Sync, n int) (result, error) {
 	dir, err := os.MkdirTemp(parent, "logbuf-bench-")
 	if err != nil {
 		return result{}, err
@@ -91,24 +119,31 @@ func disturb(parent string, sync journal.Sync, other func(context.Context), n in
 		return result{}, err
 	}
 	buf := make([]byte, 64)
-	res := whileOther(other, n, func() { _, _ = p.Write(buf) }) // what is dropped is counted
+	res := d.during(rec, n, func() { _, _ = p.Write(buf) }) // what is dropped is counted
 	res.lost = int(p.Stats().Lost)
 	return res, rec.Close(context.Background())
 }
 
-// whileOther times n calls, one every 10 µs, while something else goes on.
-func whileOther(other func(context.Context), n int, call func()) result {
+// during times n calls, one every 10 µs, while something else goes on.
+func (d disturbance) during(rec *recorder.Recorder, n int, call func()) result {
+	nanoseconds(0) // measures how long a tick is
+	if d.procs > 0 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(d.procs))
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { other(ctx) })
+	wg.Go(func() { d.run(ctx, rec) })
 	h := newHist()
 	res := timed(n, func() {
 		for next := now(); n > 0; n-- {
 			for next += int64(10 * time.Microsecond); now() < next; {
+				if d.procs == 1 {
+					runtime.Gosched()
+				}
 			}
-			start := now()
+			start := ticks()
 			call()
-			_ = h.RecordValue(now() - start) // out of range: more than 10 s
+			_ = h.RecordValue(nanoseconds(ticks() - start)) // out of range: more than 10 s
 		}
 	})
 	cancel()

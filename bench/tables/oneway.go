@@ -7,17 +7,18 @@ import (
 )
 
 func oneToOne() []*question {
+	const ring = "Rings of 2 MiB; queues and channels of as many items as make 2 MiB of payload. "
 	saturated := &question{
-		name: "one-saturated", title: "From one goroutine to another, saturated", unit: "ns per record", cols: payloadNames(),
-		note: "The consumer, whenever it finds nothing, waits until half a ring has come.",
+		name: "one-saturated", title: "From one goroutine to another, saturated", unit: "ns per record", cols: payloadNames(payloads), ordered: len(fixedPayloads),
+		note: ring + "The consumer, whenever it finds nothing, waits until half a ring has come.",
 	}
 	heels := &question{
-		name: "one-heels", title: "From one goroutine to another, the consumer at the heels", unit: "ns per record", cols: payloadNames(),
-		note: "The consumer polls for each record.",
+		name: "one-heels", title: "From one goroutine to another, the consumer at the heels", unit: "ns per record", cols: payloadNames(payloads), ordered: len(fixedPayloads),
+		note: ring + "The consumer polls for each record.",
 	}
 	for _, w := range ways {
 		for _, q := range []*question{saturated, heels} {
-			q.rows = append(q.rows, row{name: w.name, run: func(col, n int) (result, error) {
+			q.rows = append(q.rows, row{name: w.name, only: w.only, run: func(col, n int) (result, error) {
 				return w.oneWay(payloads[col], n, q == saturated)
 			}})
 		}
@@ -34,20 +35,21 @@ type counter struct {
 
 // oneWay sends n records from one goroutine to another.
 func (w way) oneWay(p payload, n int, saturated bool) (result, error) {
-	pipe, err := w.open(p.top)
+	pipe, err := w.open(p)
 	if err != nil {
 		return result{}, err
 	}
+	pipe.warm(p.top)
 	var sent counter
 	got, sizes := 0, p.sizes()
 	res := timed(n, func() {
 		var wg sync.WaitGroup
 		wg.Go(func() { produce(pipe.send, sizes, n, &sent.n) })
-		enough := 0 // records in half a ring
 		if saturated {
-			enough = ringSize / 2 / (p.top + 8)
+			got = consumeLate(pipe.recv, n, ringSize/2/((p.low+p.top)/2+8), &sent.n)
+		} else {
+			got = consume(pipe.recv, n, &sent.n)
 		}
-		got = consume(pipe.recv, n, enough, &sent.n)
 		wg.Wait()
 	})
 	if res.lost = n - got; res.lost > 0 && !w.lossy {
@@ -75,42 +77,69 @@ func produce(send func([]byte) bool, sizes []int, n int, sent *atomic.Int64) {
 	sent.Store(int64(n))
 }
 
-// consume receives until n records were sent and nothing is left. Where enough
-// is not 0, it waits, when there is nothing, until there is that much, or there
-// will be no more.
-func consume(recv func(func([]byte)) int, n, enough int, sent *atomic.Int64) (got int) {
+// consume polls until it has n records, or n were sent and nothing is left.
+func consume(recv func(func([]byte)) int, n int, sent *atomic.Int64) (got int) {
 	var sum uint64
 	visit := func(rec []byte) { sum += read(rec) }
-	for idle := 0; ; {
-		all := sent.Load() == int64(n)
+	for idle := 0; got < n; {
 		k := recv(visit)
 		got += k
 		if k > 0 {
 			idle = 0
 			continue
 		}
-		if all || got == n {
-			break
+		if idle++; idle%64 > 0 {
+			continue
 		}
-		if idle++; idle%64 == 0 {
-			runtime.Gosched() // there may be more goroutines than processors
-		}
-		stuck := int64(-1) // a producer that gets no further has met the end of its ring
-		for enough > 0 {
-			at := sent.Load()
-			if at-int64(got) >= int64(enough) || at == int64(n) || at == stuck {
+		runtime.Gosched() // there may be more goroutines than processors
+		if sent.Load() == int64(n) {
+			if k = recv(visit); k == 0 {
 				break
 			}
-			for range 2000 {
-				if sent.Load() != at {
-					break
-				}
-			}
-			if sent.Load() == at {
-				stuck = at
-			}
+			got += k
 		}
 	}
 	sink.Add(sum)
 	return got
+}
+
+// consumeLate is consume that, when there is nothing, waits until enough was
+// sent, or there will be no more.
+func consumeLate(recv func(func([]byte)) int, n, enough int, sent *atomic.Int64) (got int) {
+	var sum uint64
+	visit := func(rec []byte) { sum += read(rec) }
+	for all := false; got < n; {
+		k := recv(visit)
+		got += k
+		if k > 0 {
+			continue
+		}
+		if all {
+			break
+		}
+		awaitMore(sent, int64(got)+int64(enough), int64(n))
+		all = sent.Load() == int64(n)
+	}
+	sink.Add(sum)
+	return got
+}
+
+// awaitMore returns when so many were sent, or all, or when the producer gets no
+// further: it has met the end of its ring.
+func awaitMore(sent *atomic.Int64, enough, all int64) {
+	for stuck := int64(-1); ; {
+		at := sent.Load()
+		if at >= enough || at == all || at == stuck {
+			return
+		}
+		for range 2000 {
+			if sent.Load() != at {
+				break
+			}
+		}
+		if sent.Load() == at {
+			stuck = at
+			runtime.Gosched() // it may need this processor
+		}
+	}
 }

@@ -3,9 +3,6 @@ package main
 import (
 	"encoding/binary"
 	"io"
-	"math/rand/v2"
-	"sync/atomic"
-	"unsafe"
 
 	"code.cloudfoundry.org/go-diodes"
 	"github.com/nexus-logbuf/logbuf/queue"
@@ -27,65 +24,90 @@ type pipe struct {
 // way is one way to do that.
 type way struct {
 	name  string
-	lossy bool // send never fails, and overwrites what was not received in time
-	open  func(largest int) (pipe, error)
+	lossy bool  // send never fails, and overwrites what was not received in time
+	only  []int // the payloads it is for; nil: all
+	open  func(p payload) (pipe, error)
 }
 
 const batch = 256 // records that a consumer takes at once, where it can
 
 // ways are those of one producer and one consumer.
 var ways = []way{
-	{name: "SPSC, Write, Drain", open: func(int) (pipe, error) {
+	{name: "SPSC, Write, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
 		return pipe{writeTo(p), drainFrom(c)}, err
 	}},
-	{name: "SPSC, claim, Drain", open: func(int) (pipe, error) {
+	{name: "SPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
 		return pipe{claimFrom(p), drainFrom(c)}, err
 	}},
-	{name: "SPSC, Write, Next", open: func(int) (pipe, error) {
+	{name: "SPSC, Write, Next", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{writeTo(p), nextFrom(c)}, err
+		return pipe{writeTo(p), oneBy(c.Next)}, err
 	}},
-	{name: "MPSC, Write, Drain", open: func(int) (pipe, error) {
+	{name: "SPSC, Write, Peek", open: func(payload) (pipe, error) {
+		p, c, err := queue.NewSPSC(ringSize)
+		return pipe{writeTo(p), peekFrom(c)}, err
+	}},
+	{name: "MPSC, Write, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
 		return pipe{writeTo(p), drainFrom(c)}, err
 	}},
-	{name: "Go channel of copies", open: func(largest int) (pipe, error) {
-		ch := make(chan []byte, ringSize/largest)
+	{name: "MPSC, claim, Drain", open: func(payload) (pipe, error) {
+		p, c, err := queue.NewMPSC(ringSize)
+		return pipe{claimFrom(p), drainFrom(c)}, err
+	}},
+	{name: "FanIn, Write, Drain", open: func(payload) (pipe, error) {
+		f, p, err := lanes(1)
+		return pipe{writeTo(p[0]), drainFrom(f)}, err
+	}},
+	{name: "FanIn, claim, Drain", open: func(payload) (pipe, error) {
+		f, p, err := lanes(1)
+		return pipe{claimFrom(p[0]), drainFrom(f)}, err
+	}},
+	{name: "Go channel of copies", open: func(p payload) (pipe, error) {
+		ch := make(chan []byte, p.items())
 		return pipe{sendTo(ch), receiveFrom(ch)}, nil
 	}},
-	{name: "xsync.SPSCQueue of copies", open: func(largest int) (pipe, error) {
-		q := xsync.NewSPSCQueue[[]byte](ringSize / largest)
+	{name: "Go channel of arrays", only: fixedPayloads, open: func(p payload) (pipe, error) { return arrays(p, false), nil }},
+	{name: "xsync.SPSCQueue of copies", open: func(p payload) (pipe, error) {
+		q := xsync.NewSPSCQueue[[]byte](p.items())
 		return pipe{
 			send: func(rec []byte) bool { return q.TryEnqueue(clone(rec)) },
 			recv: oneBy(q.TryDequeue),
 		}, nil
 	}},
-	{name: "smallnest/ringbuffer", open: func(largest int) (pipe, error) {
-		return byteStream(ringbuffer.New(ringSize), largest), nil
+	{name: "xsync.SPSCQueue of arrays", only: fixedPayloads, open: func(p payload) (pipe, error) { return arrays(p, true), nil }},
+	{name: "smallnest/ringbuffer", open: func(p payload) (pipe, error) {
+		return byteStream(ringbuffer.New(ringSize), p.top), nil
 	}},
-	{name: "go-diodes, of copies", lossy: true, open: func(largest int) (pipe, error) {
-		d := diodes.NewOneToOne(ringSize/largest, diodes.AlertFunc(func(int) {}))
-		return pipe{
-			send: func(rec []byte) bool {
-				b := clone(rec)
-				d.Set(diodes.GenericDataType(&b))
-				return true
-			},
-			recv: func(visit func([]byte)) int {
-				p, ok := d.TryNext()
-				if !ok {
-					return 0
-				}
-				visit(*(*[]byte)(unsafe.Pointer(p)))
-				return 1
-			},
-		}, nil
+	{name: "go-diodes, of copies", lossy: true, open: func(p payload) (pipe, error) {
+		return diodePipe(diodes.NewOneToOne(p.items(), diodes.AlertFunc(func(int) {}))), nil
 	}},
 }
 
 func clone(rec []byte) []byte { return append([]byte(nil), rec...) }
+
+// diodePipe overwrites what is not taken in time.
+func diodePipe(d interface {
+	Set(diodes.GenericDataType)
+	TryNext() (diodes.GenericDataType, bool)
+}) pipe {
+	return pipe{
+		send: func(rec []byte) bool {
+			b := clone(rec)
+			d.Set(diodes.GenericDataType(&b))
+			return true
+		},
+		recv: oneBy(func() ([]byte, bool) {
+			p, ok := d.TryNext()
+			if !ok {
+				return nil, false
+			}
+			return *(*[]byte)(p), true
+		}),
+	}
+}
 
 func writeTo(w io.Writer) func([]byte) bool {
 	return func(rec []byte) bool { _, err := w.Write(rec); return err == nil }
@@ -115,7 +137,40 @@ func drainFrom(c interface {
 	}
 }
 
-func nextFrom(c interface{ Next() ([]byte, bool) }) func(func([]byte)) int { return oneBy(c.Next) }
+// peekFrom takes spans as they lie in the ring, and gives back each when all of
+// it is read.
+func peekFrom(c *queue.Consumer) func(func([]byte)) int {
+	return func(visit func([]byte)) int {
+		span := c.Peek(64 << 10)
+		if span.Records() == 0 {
+			return 0
+		}
+		for frames := span.Frames(); len(frames) > 0; {
+			n := binary.LittleEndian.Uint32(frames)
+			if int32(binary.LittleEndian.Uint32(frames[4:])) > 0 { // a skip is -1
+				visit(frames[8:n])
+			}
+			frames = frames[(n+7)&^7:]
+		}
+		c.ReleaseTo(span.End())
+		return span.Records()
+	}
+}
+
+// lanes is a FanIn whose lanes share ringSize.
+func lanes(n int) (*queue.FanIn, []*queue.Producer, error) {
+	f, err := queue.NewFanIn(ringSize / n)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := make([]*queue.Producer, n)
+	for i := range all {
+		if all[i], err = f.NewProducer(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return f, all, nil
+}
 
 func oneBy(next func() ([]byte, bool)) func(func([]byte)) int {
 	return func(visit func([]byte)) int {
@@ -184,46 +239,4 @@ func must(_ int, err error) {
 	if err != nil {
 		panic(err)
 	}
-}
-
-// fill is the producer's share of a record, read the consumer's: every word.
-func fill(rec []byte, n uint64) {
-	for ; len(rec) >= 8; rec = rec[8:] {
-		binary.LittleEndian.PutUint64(rec, n)
-	}
-}
-
-func read(rec []byte) (sum uint64) {
-	for ; len(rec) >= 8; rec = rec[8:] {
-		sum += binary.LittleEndian.Uint64(rec)
-	}
-	return sum
-}
-
-var sink atomic.Uint64
-
-// payload is a column: records of one size, or of random sizes, the same ones
-// for everybody.
-type payload struct {
-	name     string
-	low, top int // bytes
-}
-
-var payloads = []payload{{"8 B", 8, 8}, {"64 B", 64, 64}, {"256 B", 256, 256}, {"1 KiB", 1024, 1024}, {"16 KiB", 16384, 16384}, {"8–1024 B", 8, 1024}}
-
-func payloadNames() (names []string) {
-	for _, p := range payloads {
-		names = append(names, p.name)
-	}
-	return names
-}
-
-// sizes are 4096 payload lengths, multiples of 8, to be used in turn.
-func (p payload) sizes() []int {
-	r := rand.New(rand.NewPCG(1, 2))
-	s := make([]int, 4096)
-	for i := range s {
-		s[i] = p.low + r.IntN((p.top-p.low)/8+1)*8
-	}
-	return s
 }

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"sync"
+
+	"code.cloudfoundry.org/go-diodes"
+	"github.com/nexus-logbuf/logbuf/queue"
+	"github.com/puzpuzpuz/xsync/v4"
+	"github.com/rs/zerolog/diode"
+	"github.com/smallnest/ringbuffer"
+)
+
+// funnel brings records of 64 B from several goroutines to one: a send for each.
+// Where recv is nil, start has another goroutine show what comes to visit, and
+// stop returns when all that is left was shown.
+type funnel struct {
+	sends []func(rec []byte) bool
+	recv  func(visit func(rec []byte)) int
+	start func(visit func(rec []byte)) (stop func() error)
+}
+
+// manySize is the payload.
+const (
+	manySize  = 64
+	manyItems = ringSize / manySize
+)
+
+// manyWay is one way to do that.
+type manyWay struct {
+	name  string
+	lossy bool
+	open  func(producers int) (funnel, error)
+}
+
+// shared is a funnel whose producers use one send.
+func shared(n int, p pipe) (f funnel) {
+	for range n {
+		f.sends = append(f.sends, p.send)
+	}
+	f.recv = p.recv
+	return f
+}
+
+var manyWays = []manyWay{
+	{name: "FanIn, Write, Drain", open: func(n int) (funnel, error) {
+		f, producers, err := lanes(n)
+		return laneEach(f, producers, func(p *queue.Producer) func([]byte) bool { return writeTo(p) }), err
+	}},
+	{name: "FanIn, claim, Drain", open: func(n int) (funnel, error) {
+		f, producers, err := lanes(n)
+		return laneEach(f, producers, func(p *queue.Producer) func([]byte) bool { return claimFrom(p) }), err
+	}},
+	{name: "MPSC, Write, Drain", open: func(n int) (funnel, error) {
+		p, c, err := queue.NewMPSC(ringSize)
+		return shared(n, pipe{writeTo(p), drainFrom(c)}), err
+	}},
+	{name: "MPSC, claim, Drain", open: func(n int) (funnel, error) {
+		p, c, err := queue.NewMPSC(ringSize)
+		return shared(n, pipe{claimFrom(p), drainFrom(c)}), err
+	}},
+	{name: "Go channel of copies", open: func(n int) (funnel, error) {
+		ch := make(chan []byte, manyItems)
+		return shared(n, pipe{sendTo(ch), receiveFrom(ch)}), nil
+	}},
+	{name: "Go channel of arrays", open: func(n int) (funnel, error) { return manyArrays(n), nil }},
+	{name: "xsync.MPMCQueue of copies", open: func(n int) (funnel, error) {
+		q := xsync.NewMPMCQueue[[]byte](manyItems)
+		return shared(n, pipe{func(rec []byte) bool { return q.TryEnqueue(clone(rec)) }, oneBy(q.TryDequeue)}), nil
+	}},
+	{name: "smallnest/ringbuffer and a mutex", open: func(n int) (funnel, error) {
+		p := byteStream(ringbuffer.New(ringSize), manySize)
+		send, mu := p.send, new(sync.Mutex) // or a record might find less room than Free has said
+		p.send = func(rec []byte) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return send(rec)
+		}
+		return shared(n, p), nil
+	}},
+	{name: "go-diodes, of copies", lossy: true, open: func(n int) (funnel, error) {
+		return shared(n, diodePipe(diodes.NewManyToOne(manyItems, diodes.AlertFunc(func(int) {})))), nil
+	}},
+	{name: "zerolog's diode", lossy: true, open: func(n int) (funnel, error) { return zerologDiode(n), nil }},
+}
+
+func laneEach(f *queue.FanIn, producers []*queue.Producer, send func(*queue.Producer) func([]byte) bool) funnel {
+	all := funnel{recv: drainFrom(f)}
+	for _, p := range producers {
+		all.sends = append(all.sends, send(p))
+	}
+	return all
+}
+
+func manyArrays(n int) (f funnel) {
+	put, take := channelOf[[manySize]byte](manyItems)
+	for range n {
+		out := new([manySize]byte)
+		f.sends = append(f.sends, func(rec []byte) bool {
+			copy(out[:], rec)
+			return put(out)
+		})
+	}
+	in := new([manySize]byte)
+	f.recv = func(visit func([]byte)) int {
+		if !take(in) {
+			return 0
+		}
+		visit(in[:])
+		return 1
+	}
+	return f
+}
+
+// zerologDiode shows records from a goroutine of its own, which sleeps between
+// them.
+func zerologDiode(n int) (f funnel) {
+	var visit func([]byte)
+	w := diode.NewWriter(writerFunc(func(b []byte) { visit(b) }), manyItems, 0, nil)
+	for range n {
+		f.sends = append(f.sends, writeTo(w))
+	}
+	f.start = func(v func([]byte)) func() error {
+		visit = v // before the first record
+		return w.Close
+	}
+	return f
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
+}
+
+// warm fills the rings and empties them; see pipe.
+func (f funnel) warm() {
+	if f.recv == nil {
+		return // it has no ring, but pointers to pooled copies
+	}
+	for _, send := range f.sends {
+		pipe{send, f.recv}.warm(manySize)
+	}
+}

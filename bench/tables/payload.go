@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"sync/atomic"
+)
+
+// payload is a column: records of one size, or of random sizes, the same ones
+// for everybody.
+type payload struct {
+	name     string
+	low, top int // bytes
+}
+
+var (
+	payloads      = []payload{{"8 B", 8, 8}, {"64 B", 64, 64}, {"256 B", 256, 256}, {"1 KiB", 1024, 1024}, {"16 KiB", 16384, 16384}, {"8–1024 B", 8, 1024}}
+	fixedPayloads = []int{0, 1, 2, 3, 4} // those of one size
+	shortPayloads = payloads[:4]         // those of the tables about single records
+)
+
+func payloadNames(ps []payload) (names []string) {
+	for _, p := range ps {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// items is how many records, on average, make ringSize.
+func (p payload) items() int { return ringSize / ((p.low + p.top) / 2) }
+
+// sizes are 4096 payload lengths, multiples of 8, to be used in turn.
+func (p payload) sizes() []int {
+	r := rand.New(rand.NewPCG(1, 2))
+	s := make([]int, 4096)
+	for i := range s {
+		s[i] = p.low + r.IntN((p.top-p.low)/8+1)*8
+	}
+	return s
+}
+
+// warm fills the ring of a pipe and empties it, so that no page is touched for
+// the first time while it is measured.
+func (p pipe) warm(size int) {
+	rec := make([]byte, size)
+	for range ringSize / size {
+		if !p.send(rec) {
+			break
+		}
+	}
+	p.empty()
+}
+
+func (p pipe) empty() {
+	for p.recv(func([]byte) {}) > 0 {
+	}
+}
+
+// fill is the producer's share of a record, read the consumer's: every word.
+func fill(rec []byte, n uint64) {
+	for ; len(rec) >= 8; rec = rec[8:] {
+		binary.LittleEndian.PutUint64(rec, n)
+	}
+}
+
+func read(rec []byte) (sum uint64) {
+	for ; len(rec) >= 8; rec = rec[8:] {
+		sum += binary.LittleEndian.Uint64(rec)
+	}
+	return sum
+}
+
+var sink atomic.Uint64
