@@ -64,7 +64,7 @@ EXPLORE := $(GO) test -tags logbuf_explore -count=1 -timeout 6h
 explore: ## runs the shipped rings and channels in every order up to a bound, two or three minutes
 	$(GO) vet -tags logbuf_explore ./internal/... ./queue ./channel
 	$(EXPLORE) ./internal/explore
-	$(EXPLORE) -run Explore ./queue ./channel
+	$(EXPLORE) -run Explore ./internal/park ./queue ./channel
 
 explore-long: ## the same with one preemption more, as far as a bound on the runs, and samples of the rest; six minutes of CPU
 	LOGBUF_EXPLORE=long $(EXPLORE) -run Explore -v ./queue ./channel

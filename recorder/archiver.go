@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -11,7 +12,8 @@ import (
 
 const (
 	maxBatch  = 256 << 10              // bytes that one lane may write in its turn
-	idleTurns = 8                      // rounds that find nothing, with a yield behind each, before the archiver sleeps
+	idleTurns = 8                      // rounds that find nothing, with a yield behind each, before an archiver that does not doze sleeps
+	dozeFor   = time.Second            // how long the archiver finds nothing, dozing, before it sleeps
 	lossDelay = 100 * time.Millisecond // how long a loss waits for the stream's next record
 	passDelay = time.Second            // between attempts to pass a stalled claim that cannot be passed yet
 )
@@ -30,20 +32,45 @@ type archiver struct {
 	// The journal's limit for a block: what is appended in one call is written
 	// whole or not at all, and so can be tried again.
 	maxBlock int
-	alarm    time.Duration // a lane needs a look this soon, though nobody will wake the archiver for it; 0: none does
-	lead     int           // bytes that urgent lanes have written more than ordinary ones, while both had records
-	behind   bool          // an ordinary lane was half full in its turn of this round
-	last     int           // the urgent lane that had its turn last
+	lead     int         // bytes that urgent lanes have written more than ordinary ones, while both had records
+	last     int         // the urgent lane that had its turn last
+	asked    int         // turns of urgent lanes since all of them had one
+	timer    *time.Timer // of naps and alarms; stopped while the archiver is awake
+
+	// Of the last round:
+	alarm   time.Duration // a lane needs a look this soon, though nobody will wake the archiver for it; 0: none does
+	behind  bool          // an ordinary lane was half full in its turn
+	more    bool          // there is more to do: what was there when the round began is not all written
+	awaited bool          // somebody waits for what an open claim holds up
 }
 
 func newArchiver(r *Recorder) *archiver {
-	return &archiver{rec: r, journal: r.journal, maxBlock: r.maxBlock()}
+	timer := time.NewTimer(math.MaxInt64)
+	timer.Stop()
+	return &archiver{rec: r, journal: r.journal, maxBlock: r.maxBlock(), timer: timer}
 }
 
 func (a *archiver) run() {
-	r, idle := a.rec, 0
+	r := a.rec
 	r.clock.look()
+	if r.opts.Linger < 0 {
+		a.follow()
+	}
 	for r.phase.Load() == running {
+		switch a.round(); {
+		case a.more:
+		case a.awaited || a.doze():
+			a.sleep()
+		}
+	}
+	a.finish()
+}
+
+// follow is run for an archiver that looks at each record at once: it sleeps when
+// it has found nothing for idleTurns rounds, and each record that finds it
+// asleep wakes it.
+func (a *archiver) follow() {
+	for idle := 0; a.rec.phase.Load() == running; {
 		switch {
 		case a.round():
 			idle = 0
@@ -54,7 +81,38 @@ func (a *archiver) run() {
 			a.sleep()
 		}
 	}
-	a.finish()
+}
+
+// doze writes what is there, and naps for Options.Linger, again and again. It
+// returns true if nothing has come for dozeFor, and false if a round was not
+// enough or somebody waits for what a commit may bring at any time.
+//
+// A commit does not end a nap, unless it leaves its lane crowded, see
+// Producer.nudge. So a producer pays for a wake-up at most once in dozeFor, and
+// the archiver has something worth a write.
+func (a *archiver) doze() (quiet bool) {
+	r := a.rec
+	for idle := time.Duration(0); ; {
+		r.parker.Doze()
+		found := a.round()
+		if a.more || a.awaited || r.phase.Load() != running {
+			r.parker.Disarm()
+			return false
+		}
+		if found {
+			idle = 0
+		} else if idle >= dozeFor {
+			r.parker.Disarm()
+			return true
+		}
+		nap := r.opts.Linger
+		if a.alarm > 0 {
+			nap = min(nap, a.alarm)
+		}
+		a.park(nap)
+		r.clock.tick()
+		idle += nap
+	}
 }
 
 // lookIn makes the archiver sleep no longer than d, more than 0.
@@ -73,19 +131,24 @@ func (a *archiver) sleep() {
 		return
 	}
 	a.rec.clock.rest()
-	defer a.rec.clock.look()
-	if a.alarm == 0 {
-		p.Park(nil, nil)
+	a.park(a.alarm)
+	a.rec.clock.look()
+}
+
+// park parks for d, or without end if d is 0.
+func (a *archiver) park(d time.Duration) {
+	if d == 0 {
+		a.rec.parker.Park(nil, nil)
 		return
 	}
-	alarm := time.NewTimer(a.alarm)
-	defer alarm.Stop()
-	p.Park(nil, alarm.C)
+	a.timer.Reset(d)
+	a.rec.parker.Park(nil, a.timer.C)
+	a.timer.Stop()
 }
 
 // round visits each lane once and reports whether any of them had something.
 func (a *archiver) round() (worked bool) {
-	a.alarm = 0
+	a.alarm, a.more, a.awaited = 0, false, false
 	a.writeClock()
 	if a.rec.late.Load() {
 		a.writeLate()
@@ -105,6 +168,10 @@ func (a *archiver) round() (worked bool) {
 		if !a.behind {
 			a.lead = 0 // nor did anybody need that
 		}
+		a.more = a.more || a.behind || a.asked < len(a.rec.lanes.Load().urgent)
+	}
+	if !a.more {
+		a.asked = 0
 	}
 	return worked
 }
@@ -127,6 +194,7 @@ func (a *archiver) urgent() (worked bool) {
 			return worked
 		}
 		a.last = (a.last + 1) % len(lanes)
+		a.asked++
 		if l := lanes[a.last]; !l.turn() || !a.visit(l) {
 			idle++
 			continue
@@ -141,10 +209,14 @@ func (a *archiver) urgent() (worked bool) {
 
 // visit writes the lane's next batch.
 func (a *archiver) visit(l *lane) (worked bool) {
+	committed := l.position()
 	span := l.out.Peek(l.batch())
 	if span.Records() == 0 {
-		return a.idle(l)
+		worked = a.idle(l)
+		a.more = a.more || worked
+		return worked
 	}
+	a.more = a.more || int64(committed-span.End()) > 0
 	l.idleSince = time.Time{}
 	l.stalledSince(0)
 	l.ended = span.End()
@@ -190,6 +262,9 @@ func (a *archiver) idle(l *lane) (worked bool) {
 	pos := l.out.Position()
 	if pos != l.drained.pos.Load() {
 		l.drained.publish(pos)
+	}
+	if l.drained.waiters.Load() > 0 && l.position() != pos {
+		a.awaited = true
 	}
 	drained := l.out.Drained()
 	switch {

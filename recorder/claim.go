@@ -84,6 +84,6 @@ func (c Claim) CommitN(n int) bool {
 func (c Claim) Abort() {
 	c.c.Abort()
 	if c.p != nil && c.p.lane.shared != nil {
-		c.p.rec.parker.Wake() // it may have held up records that were committed behind it
+		c.p.nudge(0) // it may have held up records that were committed behind it
 	}
 }

@@ -223,6 +223,7 @@ func TestStepAtClose(t *testing.T) {
 			f := new(fakeArchive)
 			r, set := startSet(f)
 			p := mustProducer(t, r, "a", nil)
+			time.Sleep(2 * dozeFor)
 			synctest.Wait() // the archiver sleeps
 			set.Store(int64(time.Hour))
 			if write {

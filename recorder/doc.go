@@ -35,7 +35,7 @@
 // cost nothing, and be as old as its last write; that is not offered.
 //
 // The archiver compares the clocks every second, and when it wakes up; while it
-// sleeps, and from two seconds after it has compared them, as when a write takes
+// sleeps (naps do not count, see Sleeping), and from two seconds after it has compared them, as when a write takes
 // long, the wall clock is asked. Small differences, as slewing makes, are
 // followed. A wall clock that is off by 50 ms or more was set, or the machine
 // slept: the archiver puts a clock record (journal.ClockStep) into the archive
@@ -67,8 +67,9 @@
 // part of a share that is reserved for urgent ones. While both kinds have records
 // the archiver writes as many bytes of the one as of the other, batch by batch,
 // urgent first. So urgent streams that together need less than half of what the
-// disk takes lose nothing to others, and their records wait for one ordinary
-// batch at most, 256 KiB or one larger record. However much they offer, the
+// disk takes lose nothing to others, and their records, once the archiver looks
+// (see Sleeping), wait for one ordinary batch at most, 256 KiB or one larger
+// record. However much they offer, the
 // ordinary streams have the other half, and each of those its turn in it. What
 // one kind does not need is the other's: ordinary streams of which no lane is
 // half full in its turn have a batch each, and urgent ones need not wait until
@@ -130,7 +131,8 @@
 //
 // # Durability
 //
-// Commit means that the archiver will see the record. Producer.WaitDurable
+// Commit means that the archiver will see the record: about a millisecond later,
+// see Options.Linger, or as soon as anybody waits for it. Producer.WaitDurable
 // waits until all that the producer had committed is written and synced, and
 // returns nil only then. Between the two a crash of the process takes what is in
 // the lanes; what a power cut takes besides is journal.Options.Sync's.
@@ -226,12 +228,37 @@
 //
 // # Sleeping
 //
-// An archiver that finds nothing yields a few times and then parks. A commit
-// costs one load while it is awake, and at most one producer pays for waking
-// it. The protocol is that of package park; the archiver looks at all lanes
-// once more between arming and sleeping. Whatever else asks for its attention
-// wakes it too: a full lane (padding may have to be stepped over), an aborted
-// claim of a shared lane (it may have held up others), a WaitDurable of a shared
-// lane (it may wait for a claim that is stalled), a loss, Close. It sets itself
-// an alarm for losses that wait and for claims that will have stalled too long.
+// An archiver that has written what there was naps for Options.Linger, 1 ms by
+// default, looks, and naps again: records may lie in their lanes that long. When
+// nothing has come for a second it sleeps until somebody wakes it. A commit costs
+// one load while the archiver is awake and a compare more while it naps; at most
+// one producer pays for ending a sleep. What ends which:
+//
+//	                                                     nap   sleep
+//	a commit, an Abort of a shared claim                 no    yes
+//	the same that leave the lane crowded                 yes   yes
+//	a claim or write that finds no room                  yes   yes
+//	a loss                                               yes   yes
+//	WaitDurable, and a commit that one waits for         yes   yes
+//	Close of a producer or the recorder                  yes   yes
+//
+// A lane is crowded if it would be more than half full with another record like
+// that: then one of up to a quarter of it has room yet. A claim that finds no room
+// may need padding stepped over, an Abort may free what was committed behind it, a
+// WaitDurable may wait for a claim that is stalled. While somebody waits for an
+// open claim there are no naps, so that its commit is seen at once. The archiver
+// sets itself an alarm for losses that wait and for claims that will have stalled
+// too long.
+//
+// The protocol is that of package park: the archiver looks at all lanes once more
+// between announcing a nap or sleep and beginning it. That look is over when each
+// lane was read to where its producer was as the look began; what comes later
+// finds the archiver's announcement. So an archiver on the heels of its producers
+// does not write record by record.
+//
+// With a negative Linger there are no naps: an archiver that finds nothing yields a
+// few times and then sleeps, and each record that finds it asleep wakes it. That
+// is for who must see each record in the file within microseconds and has
+// processors to spend; a producer with a record every 10 µs then pays for a
+// wake-up almost every time.
 package recorder

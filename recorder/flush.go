@@ -23,7 +23,7 @@ func (r *Recorder) WaitDurable(ctx context.Context) error {
 		l.drained.waiters.Add(1) // all of them, so that stalled claims take their time together
 		defer l.drained.waiters.Add(-1)
 	}
-	r.parker.Wake() // claims that are open wake nobody
+	r.parker.Rouse()
 	for i, l := range lanes {
 		switch err := l.drained.wait(ctx, targets[i], r.done); err {
 		case nil:

@@ -115,6 +115,7 @@ func rounds(t *testing.T) (seed uint64, again func(n int) bool) {
 func options(rng *rand.Rand) *Options {
 	return &Options{
 		StallLimit: 500 * time.Microsecond, Stage: rng.IntN(2) == 0,
+		Linger:  []time.Duration{-1, 100 * time.Microsecond, DefaultLinger}[rng.IntN(3)],
 		Journal: journal.Options{MaxBlock: 8192, SegmentSize: 64 << 10, Sync: journal.Sync(rng.IntN(3))},
 	}
 }

@@ -160,7 +160,7 @@ func (p *Producer) Close() error {
 	} else {
 		_ = p.ring.Close() // never fails
 	}
-	p.rec.parker.Wake() // the archiver looks whether the lane is drained
+	p.rec.parker.Rouse() // the archiver looks whether the lane is drained
 	return nil
 }
 
@@ -186,7 +186,7 @@ func (p *Producer) tryClaim(t int64, kind, flags uint8, n int) (Claim, error) {
 	if err != nil {
 		if err == queue.ErrFull {
 			// Padding may have been published that the archiver has to step over.
-			p.rec.parker.Wake()
+			p.rec.parker.Rouse()
 			return Claim{}, err
 		}
 		return Claim{}, p.refused(t, n)
@@ -218,8 +218,27 @@ func (p *Producer) committed(n int) bool {
 	if p.rec.phase.Load() >= freezing {
 		return p.settle(n)
 	}
-	p.rec.parker.Wake()
+	if p.rec.parker.Asleep() {
+		p.nudge(n)
+	}
 	return true
+}
+
+// nudge is behind a call that leaves work for the archiver and finds it asleep.
+// It ends a nap only if the lane is crowded: if it would be more than half full
+// with another record of n bytes, so that one of up to a quarter of the lane
+// finds room yet. Whatever is behind in the lane counts, as the archiver has
+// published it; that word is not written while it naps.
+func (p *Producer) nudge(n int) {
+	pos := p.last
+	if p.shared != nil {
+		pos = p.shared.Position()
+	}
+	if int64(pos-p.lane.drained.pos.Load()) > int64(p.lane.capacity/2-n) {
+		p.rec.parker.Rouse()
+	} else {
+		p.rec.parker.Wake()
+	}
 }
 
 // settle decides about a record that was committed while, or after, the
@@ -306,7 +325,7 @@ func (p *Producer) lose(e loss) {
 	if !p.lane.lose(pos, e) {
 		p.rec.loseLate(p.lane.stream, e)
 	}
-	p.rec.parker.Wake()
+	p.rec.parker.Rouse()
 }
 
 // overload applies the policy to a record that found no room.
@@ -367,13 +386,11 @@ func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int)
 func (p *Producer) WaitDurable(ctx context.Context) error {
 	l := p.lane
 	target := l.position()
-	if p.shared != nil {
-		// A claim wakes nobody, and may be stalled: the archiver must look, and
-		// find that somebody waits.
-		l.drained.waiters.Add(1)
-		defer l.drained.waiters.Add(-1)
-		p.rec.parker.Wake()
-	}
+	// A claim wakes nobody, and may be stalled: the archiver must look, and find
+	// that somebody waits.
+	l.drained.waiters.Add(1)
+	defer l.drained.waiters.Add(-1)
+	p.rec.parker.Rouse()
 	err := l.drained.wait(ctx, target, p.rec.done)
 	if err == errStopped {
 		return &NotWrittenError{Streams: []StreamLoss{{

@@ -356,7 +356,7 @@ const closeGrace = time.Second
 // same result.
 func (r *Recorder) Close(ctx context.Context) error {
 	r.stop()
-	r.parker.Wake()
+	r.parker.Rouse()
 	select {
 	case <-r.done:
 		return r.closeErr

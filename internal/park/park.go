@@ -22,6 +22,20 @@
 // Exactly one token is sent for each sleep that a waker has ended, and the
 // sleeper always takes it, so the channel is empty when a token is sent and
 // sending never blocks.
+//
+// # Dozing
+//
+// There are two kinds of sleep and two kinds of waker. A sleeper that will look
+// by itself soon, because it parks with an alarm, calls Doze instead of Arm:
+//
+//	        ends the sleep of Arm   ends that of Doze
+//	Wake    yes                     no
+//	Rouse   yes                     yes
+//
+// So work that can wait for the alarm is followed by Wake, which then costs its
+// producer nothing, and what cannot wait by Rouse. The protocol is the same
+// with another value of the flag: a Rouse is not lost if the second look, behind
+// Doze, finds what it is for.
 package park
 
 import (
@@ -30,9 +44,11 @@ import (
 	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
+// The states, of which idle is the sleeper's when it is awake.
 const (
 	idle uint32 = iota
 	armed
+	dozing
 )
 
 // lineSize keeps the flag, which wakers read for every item, away from words
@@ -50,20 +66,25 @@ type Parker struct {
 // New makes a Parker whose sleeper is awake.
 func New() *Parker { return &Parker{token: step.NewToken()} }
 
-// Arm announces that the sleeper is about to sleep. It must look for work once
-// more and then call Park or Disarm. For the sleeper only.
+// Arm announces that the sleeper is about to sleep until somebody wakes it. It
+// must look for work once more and then call Park or Disarm. For the sleeper
+// only.
 func (p *Parker) Arm() { p.state.Store(armed) }
 
-// Disarm takes Arm back. For the sleeper only.
+// Doze is Arm for a sleep that Rouse ends, and Wake does not. For the sleeper
+// only.
+func (p *Parker) Doze() { p.state.Store(dozing) }
+
+// Disarm takes Arm or Doze back. For the sleeper only.
 func (p *Parker) Disarm() {
-	if !p.state.CompareAndSwap(armed, idle) {
+	if !p.end(p.state.Load()) {
 		p.token.Receive() // a waker won; its token is here or on its way
 	}
 }
 
-// Park sleeps until Wake, or until done or alarm can be received from; a nil
-// channel never can. It reports whether alarm ended the sleep. Either way the
-// caller looks for work again. For the sleeper only, after Arm.
+// Park sleeps until Wake or Rouse, or until done or alarm can be received from;
+// a nil channel never can. It reports whether alarm ended the sleep. Either way
+// the caller looks for work again. For the sleeper only, after Arm or Doze.
 func (p *Parker) Park(done <-chan struct{}, alarm <-chan time.Time) (alarmed bool) {
 	cause := p.token.Wait(done, alarm)
 	if cause != step.Received {
@@ -77,12 +98,28 @@ func (p *Parker) Park(done <-chan struct{}, alarm <-chan time.Time) (alarmed boo
 // its work visible.
 func (p *Parker) Wake() {
 	if p.state.Load() == armed {
-		p.wake()
+		p.wake(armed)
 	}
 }
 
-func (p *Parker) wake() {
-	if p.state.CompareAndSwap(armed, idle) {
+// Rouse wakes the sleeper if it is armed or dozes. Any goroutine may call it,
+// after it has made its work visible.
+func (p *Parker) Rouse() {
+	if s := p.state.Load(); s != idle {
+		p.wake(s)
+	}
+}
+
+// Asleep reports whether Rouse would do anything, at the cost of a Wake that
+// does nothing: the caller, if it has made its work visible before, may leave
+// out both if it is false.
+func (p *Parker) Asleep() bool { return p.state.Load() != idle }
+
+func (p *Parker) wake(s uint32) {
+	if p.end(s) {
 		p.token.Send()
 	}
 }
+
+// end ends a sleep of kind s, unless somebody else has.
+func (p *Parker) end(s uint32) bool { return s != idle && p.state.CompareAndSwap(s, idle) }

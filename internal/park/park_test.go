@@ -15,37 +15,87 @@ func TestNoLostWakeup(t *testing.T) {
 	if testing.Short() {
 		rounds = 200
 	}
-	synctest.Test(t, func(t *testing.T) {
-		p := New()
-		var work, seen atomic.Int64
-		go func() {
-			for i := range rounds {
-				work.Add(1)
-				p.Wake()
-				if i%3 == 0 {
-					runtime.Gosched()
+	tests := []struct {
+		name        string
+		sleep, wake func(*Parker)
+	}{
+		{"Arm, Wake", (*Parker).Arm, (*Parker).Wake},
+		{"Arm, Rouse", (*Parker).Arm, (*Parker).Rouse},
+		{"Doze, Rouse", (*Parker).Doze, (*Parker).Rouse},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := New()
+				var work, seen atomic.Int64
+				for range 2 {
+					go func() {
+						for i := range rounds {
+							work.Add(1)
+							test.wake(p)
+							if i%3 == 0 {
+								runtime.Gosched()
+							}
+						}
+					}()
 				}
-			}
-		}()
-		for seen.Load() < int64(rounds) {
-			if n := work.Load(); n > seen.Load() {
-				seen.Store(n)
-				continue
-			}
-			p.Arm()
-			if work.Load() > seen.Load() {
-				p.Disarm()
-				continue
-			}
-			p.Park(nil, nil)
-		}
-	})
+				for seen.Load() < int64(2*rounds) {
+					if n := work.Load(); n > seen.Load() {
+						seen.Store(n)
+						continue
+					}
+					test.sleep(p)
+					if work.Load() > seen.Load() {
+						p.Disarm()
+						continue
+					}
+					p.Park(nil, nil)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatEndsWhichSleep(t *testing.T) {
+	tests := []struct {
+		name        string
+		sleep, wake func(*Parker)
+		ends        bool
+	}{
+		{"Wake ends Arm", (*Parker).Arm, (*Parker).Wake, true},
+		{"Rouse ends Arm", (*Parker).Arm, (*Parker).Rouse, true},
+		{"Wake does not end Doze", (*Parker).Doze, (*Parker).Wake, false},
+		{"Rouse ends Doze", (*Parker).Doze, (*Parker).Rouse, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := New()
+				for range 2 {
+					test.sleep(p)
+					if !p.Asleep() {
+						t.Error("not asleep")
+					}
+					go func() { test.wake(p); test.wake(p) }()
+					if alarmed := p.Park(nil, time.After(time.Second)); alarmed == test.ends {
+						t.Errorf("ended by the alarm: %v", alarmed)
+					}
+					if p.Asleep() || p.token.Full() {
+						t.Error("asleep after Park, or a token is left")
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestDisarmTakesTheTokenOfAWakerThatWon(t *testing.T) {
 	p := New()
 	p.Arm()
 	p.Wake()
+	p.Disarm()
+	p.Doze()
+	p.Rouse()
 	p.Disarm()
 	if p.token.Full() {
 		t.Fatal("a token is left behind; the next sleep would end at once")
@@ -89,8 +139,9 @@ func TestWakeOfAnAwakeSleeperLeavesNoToken(t *testing.T) {
 	p := New()
 	for range 3 {
 		p.Wake()
+		p.Rouse()
 	}
-	if p.token.Full() {
-		t.Fatal("Wake without Arm sent a token")
+	if p.token.Full() || p.Asleep() {
+		t.Fatal("Wake or Rouse without Arm sent a token")
 	}
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Checks park.pml with SPIN: the protocol as it is must hold, and each defect
-# put back must be found. Needs spin and a C compiler.
+# Checks park.pml and doze.pml with SPIN: the protocol as it is must hold, and each
+# defect put back must be found. Needs spin and a C compiler.
 set -eu
-model=$(cd "$(dirname "$0")" && pwd)/park.pml
+models=$(cd "$(dirname "$0")" && pwd)
+model=$models/park.pml
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -28,7 +29,7 @@ holds() {
 	else echo "VIOLATED  $*  $out"; fail=1; fi
 }
 found() {
-	if out=$(verify "$@"); then echo "NOT FOUND  $*"; fail=1
+	if out=$(verify "$@") || [ -z "$out" ]; then echo "NOT FOUND  $*"; fail=1
 	else echo "found  $*  $out"; fi
 }
 holds -DSHIPPED
@@ -40,4 +41,11 @@ found -DOPEN -DPLAIN_COMMIT
 found -DNO_CLOSE_WAKE
 found -DEND_BY_COUNT
 found -DALARM -DDISARM_LEAVES
+model=$models/doze.pml
+holds -DSHIPPED
+holds -DALARM
+found -DNO_RELOOK
+found -DWAKE_ONLY
+found -DALARM -DSTALE_DISARM
+found -DBLIND_ROUSE
 exit $fail
