@@ -51,6 +51,7 @@ type demo struct {
 	duration cli.Duration
 	seed     uint64
 
+	frames uint64                                   // of each symbol, and then the feed has ended; 0: it ends when the time is up
 	tamper func(dir string, ledgers []*feed.Ledger) // between recording and checking; nil: nothing
 }
 
@@ -147,7 +148,7 @@ func (d *demo) record(ctx context.Context, cmd *cobra.Command, again <-chan stru
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot listen on loopback: %w", err)
 	}
-	srv := feed.NewServer(&feed.Options{Seed: d.seed, Rate: d.rate / float64(len(demoSymbols)), Ledger: true})
+	srv := feed.NewServer(&feed.Options{Seed: d.seed, Rate: d.rate / float64(len(demoSymbols)), Frames: d.frames, Ledger: true})
 	serveCtx, stopServing := context.WithCancel(context.Background())
 	defer stopServing()
 	served := make(chan error, 1)

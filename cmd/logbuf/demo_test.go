@@ -19,7 +19,7 @@ import (
 // checking.
 func runDemo(t *testing.T, tamper func(dir string, ledgers []*feed.Ledger)) (stdout string, err error) {
 	t.Helper()
-	d := &demo{dir: filepath.Join(t.TempDir(), "out"), rate: 4000, duration: cli.Duration(100 * time.Millisecond), seed: 3, tamper: tamper}
+	d := &demo{dir: filepath.Join(t.TempDir(), "out"), rate: 4000, frames: 100, duration: cli.Duration(time.Hour), seed: 3, tamper: tamper}
 	cmd := newDemoCmd()
 	var out, errs bytes.Buffer
 	cmd.SetOut(&out)
@@ -184,12 +184,39 @@ func TestDemoInterrupted(t *testing.T) {
 	var out bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&bytes.Buffer{})
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cmd.SetContext(ctx)
-	if err := d.run(cmd); err != nil || !strings.Contains(out.String(), "none missing") {
+	ended := make(chan error, 1)
+	go func() { ended <- d.run(cmd) }()
+	for !recordsAll(d.dir) {
+		select {
+		case err := <-ended:
+			t.Fatalf("the demo has ended by itself: %v", err)
+		case <-time.After(time.Millisecond): // between two looks
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil || !strings.Contains(out.String(), "none missing") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
+}
+
+// recordsAll reports whether there are frames of all symbols of the demo in its archive.
+func recordsAll(dir string) bool {
+	r, err := journal.OpenReader(dir, nil)
+	if err != nil {
+		return false // there is none yet
+	}
+	defer r.Close()
+	seen := map[uint16]bool{}
+	for rec, err := range r.All() {
+		if err != nil {
+			return false
+		}
+		seen[rec.Stream] = true
+	}
+	return len(seen) == len(demoSymbols)
 }
 
 func TestDemoMakesADirectoryOfItsOwn(t *testing.T) {

@@ -39,17 +39,22 @@ func smallDisk(t *testing.T, size, taken int64) (dir string, free func()) {
 	}
 }
 
-// feedLines writes n lines to a pipe, as fast as they are taken, and closes it. The last one comes only when last is closed.
-func feedLines(t *testing.T, n int, last <-chan struct{}) *os.File {
+// feedLines writes n lines to a pipe, as fast as they are taken, and closes it. The last one comes only when last is closed. all is closed
+// when the others have been taken, or the reader is gone.
+func feedLines(t *testing.T, n int, last <-chan struct{}) (in *os.File, all <-chan struct{}) {
 	t.Helper()
 	pr, pw, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	taken := make(chan struct{})
 	go func() {
 		defer pw.Close()
+		tell := sync.OnceFunc(func() { close(taken) })
+		defer tell()
 		for i := range n {
 			if i == n-1 {
+				tell()
 				<-last
 			}
 			if _, err := pw.WriteString(fullLine(i)); err != nil {
@@ -57,7 +62,7 @@ func feedLines(t *testing.T, n int, last <-chan struct{}) *os.File {
 			}
 		}
 	}()
-	return pr
+	return pr, taken
 }
 
 func fullLine(i int) string { return fmt.Sprintf("%d %s\n", i, strings.Repeat("x", 40)) }
@@ -105,14 +110,18 @@ func TestFullDisk(t *testing.T) {
 			last := make(chan struct{})
 			end := sync.OnceFunc(func() { close(last) })
 			defer end()
-			in := feedLines(t, lines, last)
+			in, all := feedLines(t, lines, last)
 			p := startReading(t, in, nil, "record", "-", "--dir", dir, "--overload", policy, "--ring", "64KiB", "--json")
 			in.Close()
 			p.waitFor(t, "the disk is full")
 			if rep, err := journal.Verify(dir, nil); err != nil || rep.Verdict == journal.Corrupt || rep.Records == 0 {
 				t.Fatalf("while it is full: %+v, %v", rep, err)
 			}
-			time.Sleep(200 * time.Millisecond) // it goes on trying
+			if policy == "drop" {
+				<-all // more than the disk, the ring and the pipe take
+			} else {
+				time.Sleep(200 * time.Millisecond) // it goes on trying
+			}
 			free()
 			p.waitFor(t, "space on the disk again")
 			end()
@@ -136,7 +145,7 @@ func TestFullDiskInterrupted(t *testing.T) {
 	dir := filepath.Join(disk, "archive")
 	last := make(chan struct{})
 	close(last)
-	in := feedLines(t, 60000, last)
+	in, _ := feedLines(t, 60000, last)
 	p := startReading(t, in, nil, "record", "-", "--dir", dir, "--ring", "64KiB")
 	in.Close()
 	p.waitFor(t, "the disk is full")
@@ -160,7 +169,7 @@ func TestFileSizeLimit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "archive")
 	last := make(chan struct{})
 	close(last)
-	in := feedLines(t, 60000, last)
+	in, _ := feedLines(t, 60000, last)
 	cmd := shell(t, `ulimit -f 2000 && exec "$0" record - --dir "$1"`, dir)
 	cmd.Stdin = in
 	out, err := cmd.CombinedOutput()

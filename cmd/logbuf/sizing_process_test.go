@@ -23,7 +23,7 @@ func TestSizingOfARealOverload(t *testing.T) {
 	last := make(chan struct{})
 	close(last)
 	record := func(dir, ring string) (lost uint64) {
-		in := feedLines(t, lines, last)
+		in, _ := feedLines(t, lines, last)
 		defer in.Close()
 		p := startReading(t, in, []string{hangVariable + "=" + slow}, "record", "-", "--dir", dir, "--overload", "drop", "--ring", ring, "--json")
 		if code := p.exit(t); code != 0 {
