@@ -96,19 +96,24 @@ func killTelemetry(t *testing.T, dir string, next uint64) uint64 {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
-	end := uint64(0)
-	for end < next+5000 {
+	for endOf(dir) < next+5000 {
 		select {
 		case err := <-ended:
 			t.Fatalf("the child ended: %v", err)
 		case <-time.After(5 * time.Millisecond): // between two looks
 		}
-		if r, err := journal.OpenReader(dir, &journal.ReaderOptions{End: true}); err == nil {
-			end = r.NextSeq()
-			r.Close()
-		}
 	}
 	_ = child.Process.Kill()
 	<-ended
-	return end
+	return endOf(dir) // it has written more since
+}
+
+// endOf is where an archive ends, 0 while there is none.
+func endOf(dir string) uint64 {
+	r, err := journal.OpenReader(dir, &journal.ReaderOptions{End: true})
+	if err != nil {
+		return 0
+	}
+	defer r.Close()
+	return r.NextSeq()
 }

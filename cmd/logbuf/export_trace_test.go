@@ -105,9 +105,10 @@ func telemetryArchive(t testing.TB) string {
 	defined()
 	s.must(depth.Set(k, -7))
 	s.must(load.Set(shared, 0.5))
-	s.must(k.Sample(0, 1000))
-	defined()
-	s.must(k.Sample(0, 2000))
+	for _, weight := range []int64{1000, 2000} { // the same stack: the second sample stands behind its definition
+		s.must(k.Sample(0, weight))
+		defined()
+	}
 	s.step.Begin(k, struct{}{}) // open when the process ends
 	messages, err := s.rec.Producer("messages", nil)
 	s.must(err)

@@ -271,6 +271,7 @@ func TestSignalTwice(t *testing.T) {
 	p := start(t, []string{hangVariable + "=" + hang}, "record", url+"/A", "--dir", dir, "--json")
 	p.waitFor(t, "recording 1 source")
 	sentAtLeast(t, srv, 500)
+	waitDurable(t, dir)
 	if err := os.WriteFile(hang, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
