@@ -15,6 +15,7 @@ import (
 // stop returns when all that is left was shown.
 type funnel struct {
 	sends []func(rec []byte) bool
+	puts  []putter // see pipe.put
 	recv  func(visit func(rec []byte)) int
 	start func(visit func(rec []byte)) (stop func() error)
 }
@@ -35,7 +36,7 @@ type manyWay struct {
 // shared is a funnel whose producers use one send.
 func shared(n int, p pipe) (f funnel) {
 	for range n {
-		f.sends = append(f.sends, p.send)
+		f.sends, f.puts = append(f.sends, p.send), append(f.puts, p.put)
 	}
 	f.recv = p.recv
 	return f
@@ -44,28 +45,28 @@ func shared(n int, p pipe) (f funnel) {
 var manyWays = []manyWay{
 	{name: "FanIn, Write, Drain", open: func(n int) (funnel, error) {
 		f, producers, err := lanes(n)
-		return laneEach(f, producers, func(p *queue.Producer) func([]byte) bool { return writeTo(p) }), err
+		return laneEach(f, producers, false), err
 	}},
 	{name: "FanIn, claim, Drain", open: func(n int) (funnel, error) {
 		f, producers, err := lanes(n)
-		return laneEach(f, producers, func(p *queue.Producer) func([]byte) bool { return claimFrom(p) }), err
+		return laneEach(f, producers, true), err
 	}},
 	{name: "MPSC, Write, Drain", open: func(n int) (funnel, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return shared(n, pipe{writeTo(p), drainFrom(c)}), err
+		return shared(n, pipe{send: writeTo(p), recv: drainFrom(c)}), err
 	}},
 	{name: "MPSC, claim, Drain", open: func(n int) (funnel, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return shared(n, pipe{claimFrom(p), drainFrom(c)}), err
+		return shared(n, pipe{claimFrom(p), drainFrom(c), fillClaim(p)}), err
 	}},
 	{name: "Go channel of copies", open: func(n int) (funnel, error) {
 		ch := make(chan []byte, manyItems)
-		return shared(n, pipe{sendTo(ch), receiveFrom(ch)}), nil
+		return shared(n, pipe{send: sendTo(ch), recv: receiveFrom(ch)}), nil
 	}},
 	{name: "Go channel of arrays", open: func(n int) (funnel, error) { return manyArrays(n), nil }},
 	{name: "xsync.MPMCQueue of copies", open: func(n int) (funnel, error) {
 		q := xsync.NewMPMCQueue[[]byte](manyItems)
-		return shared(n, pipe{func(rec []byte) bool { return q.TryEnqueue(clone(rec)) }, oneBy(q.TryDequeue)}), nil
+		return shared(n, pipe{send: func(rec []byte) bool { return q.TryEnqueue(clone(rec)) }, recv: oneBy(q.TryDequeue)}), nil
 	}},
 	{name: "smallnest/ringbuffer and a mutex", open: func(n int) (funnel, error) {
 		p := byteStream(ringbuffer.New(ringSize), manySize)
@@ -83,12 +84,24 @@ var manyWays = []manyWay{
 	{name: "zerolog's diode", lossy: true, open: func(n int) (funnel, error) { return zerologDiode(n), nil }},
 }
 
-func laneEach(f *queue.FanIn, producers []*queue.Producer, send func(*queue.Producer) func([]byte) bool) funnel {
+func laneEach(f *queue.FanIn, producers []*queue.Producer, claims bool) funnel {
 	all := funnel{recv: drainFrom(f)}
 	for _, p := range producers {
-		all.sends = append(all.sends, send(p))
+		all.sends = append(all.sends, writeTo(p))
+		if claims {
+			all.puts = append(all.puts, fillClaim(p))
+		}
 	}
 	return all
+}
+
+// producer is the way of one producer.
+func (f funnel) producer(i int) pipe {
+	p := pipe{send: f.sends[i], recv: f.recv}
+	if i < len(f.puts) {
+		p.put = f.puts[i]
+	}
+	return p
 }
 
 func manyArrays(n int) (f funnel) {
@@ -138,7 +151,7 @@ func (f funnel) warm() {
 	if f.recv == nil {
 		return // it has no ring, but pointers to pooled copies
 	}
-	for _, send := range f.sends {
-		pipe{send, f.recv}.warm(manySize)
+	for i := range f.sends {
+		f.producer(i).warm(manySize)
 	}
 }

@@ -71,8 +71,8 @@ func (w manyWay) run(producers, n int) (result, error) {
 
 // produce starts the producers.
 func (f funnel) produce(wg *sync.WaitGroup, each int, sent []counter) {
-	for i, send := range f.sends {
-		wg.Go(func() { produce(send, []int{manySize}, each, &sent[i].n) })
+	for i := range f.sends {
+		wg.Go(func() { f.producer(i).produce([]int{manySize}, each, &sent[i].n) })
 	}
 }
 
@@ -114,9 +114,9 @@ func (f funnel) together(each int) (first, last int64) {
 	var wg sync.WaitGroup
 	var ready atomic.Int64
 	began, done := make([]int64, len(f.sends)), make([]int64, len(f.sends))
-	for p, send := range f.sends {
+	for p := range f.sends {
 		wg.Go(func() {
-			rec := make([]byte, manySize)
+			put := f.producer(p).putter(manySize)
 			ready.Add(1)
 			for i := 1; ready.Load() < int64(len(f.sends)); i++ {
 				if i%1000 == 0 {
@@ -125,8 +125,7 @@ func (f funnel) together(each int) (first, last int64) {
 			}
 			began[p] = now()
 			for i := range each {
-				fill(rec, uint64(i))
-				for !send(rec) { // full it is not, but busy it may be
+				for !put(manySize, uint64(i)) { // full it is not, but busy it may be
 					runtime.Gosched()
 				}
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -44,7 +45,7 @@ func (w way) oneWay(p payload, n int, saturated bool) (result, error) {
 	got, sizes := 0, p.sizes()
 	res := timed(n, func() {
 		var wg sync.WaitGroup
-		wg.Go(func() { produce(pipe.send, sizes, n, &sent.n) })
+		wg.Go(func() { pipe.produce(sizes, n, &sent.n) })
 		if saturated {
 			got = consumeLate(pipe.recv, n, ringSize/2/((p.low+p.top)/2+8), &sent.n)
 		} else {
@@ -58,15 +59,11 @@ func (w way) oneWay(p payload, n int, saturated bool) (result, error) {
 	return res, nil
 }
 
-// told is how often, in records, the producer says how far it is.
-const told = 64
-
-func produce(send func([]byte) bool, sizes []int, n int, sent *atomic.Int64) {
-	buf := make([]byte, 16<<10)
+// produce sends n records. It says how far it is every 64 records or 32 KiB.
+func (p pipe) produce(sizes []int, n int, sent *atomic.Int64) {
+	put, told := p.putter(slices.Max(sizes)), min(64, max(1, 32<<10/slices.Max(sizes)))
 	for i := range n {
-		rec := buf[:sizes[i%len(sizes)]]
-		fill(rec, uint64(i))
-		for !send(rec) {
+		for size := sizes[i%len(sizes)]; !put(size, uint64(i)); {
 			sent.Store(int64(i))
 			runtime.Gosched()
 		}
@@ -75,6 +72,22 @@ func produce(send func([]byte) bool, sizes []int, n int, sent *atomic.Int64) {
 		}
 	}
 	sent.Store(int64(n))
+}
+
+// putter fills in place where it can be done, and otherwise sends what it has
+// filled.
+func (p pipe) putter(largest int) putter {
+	if p.put != nil {
+		return p.put
+	}
+	buf, filled := make([]byte, largest), ^uint64(0)
+	return func(size int, n uint64) bool {
+		if filled != n { // when there was no room, it is filled already
+			fill(buf[:size], n)
+			filled = n
+		}
+		return p.send(buf[:size])
+	}
 }
 
 // consume polls until it has n records, or n were sent and nothing is left.
@@ -124,15 +137,15 @@ func consumeLate(recv func(func([]byte)) int, n, enough int, sent *atomic.Int64)
 	return got
 }
 
-// awaitMore returns when so many were sent, or all, or when the producer gets no
-// further: it has met the end of its ring.
+// awaitMore returns when so many were sent, or all, or when the producer has got
+// no further for some 50 µs: it has met the end of its ring.
 func awaitMore(sent *atomic.Int64, enough, all int64) {
 	for stuck := int64(-1); ; {
 		at := sent.Load()
 		if at >= enough || at == all || at == stuck {
 			return
 		}
-		for range 2000 {
+		for range 100_000 {
 			if sent.Load() != at {
 				break
 			}

@@ -104,7 +104,7 @@ func (q *question) drawBars(p *plot.Plot, axis string, cells [][]cell) (*plot.Le
 	var values plotter.Values
 	for i := len(q.rows) - 1; i >= 0; i-- { // the first row on top
 		if len(cells[i][0].runs) > 0 {
-			names, values = append(names, q.rows[i].name), append(values, q.middle(cells[i][0]))
+			names, values = append(names, q.rows[i].name+"  "), append(values, q.middle(cells[i][0]))
 		}
 	}
 	bars, err := plotter.NewBarChart(values, 18)

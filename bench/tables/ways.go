@@ -19,7 +19,12 @@ const ringSize = 2 << 20
 type pipe struct {
 	send func(rec []byte) bool
 	recv func(visit func(rec []byte)) int
+	put  putter // where the producer fills records in place; nil: it has to send
 }
+
+// putter fills a record of so many bytes with n, in place. It returns false when
+// there is no room.
+type putter func(size int, n uint64) bool
 
 // way is one way to do that.
 type way struct {
@@ -35,39 +40,39 @@ const batch = 256 // records that a consumer takes at once, where it can
 var ways = []way{
 	{name: "SPSC, Write, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{writeTo(p), drainFrom(c)}, err
+		return pipe{send: writeTo(p), recv: drainFrom(c)}, err
 	}},
 	{name: "SPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{claimFrom(p), drainFrom(c)}, err
+		return pipe{claimFrom(p), drainFrom(c), fillClaim(p)}, err
 	}},
 	{name: "SPSC, Write, Next", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{writeTo(p), oneBy(c.Next)}, err
+		return pipe{send: writeTo(p), recv: oneBy(c.Next)}, err
 	}},
 	{name: "SPSC, Write, Peek", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{writeTo(p), peekFrom(c)}, err
+		return pipe{send: writeTo(p), recv: peekFrom(c)}, err
 	}},
 	{name: "MPSC, Write, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return pipe{writeTo(p), drainFrom(c)}, err
+		return pipe{send: writeTo(p), recv: drainFrom(c)}, err
 	}},
 	{name: "MPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return pipe{claimFrom(p), drainFrom(c)}, err
+		return pipe{claimFrom(p), drainFrom(c), fillClaim(p)}, err
 	}},
 	{name: "FanIn, Write, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
-		return pipe{writeTo(p[0]), drainFrom(f)}, err
+		return pipe{send: writeTo(p[0]), recv: drainFrom(f)}, err
 	}},
 	{name: "FanIn, claim, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
-		return pipe{claimFrom(p[0]), drainFrom(f)}, err
+		return pipe{claimFrom(p[0]), drainFrom(f), fillClaim(p[0])}, err
 	}},
 	{name: "Go channel of copies", open: func(p payload) (pipe, error) {
 		ch := make(chan []byte, p.items())
-		return pipe{sendTo(ch), receiveFrom(ch)}, nil
+		return pipe{send: sendTo(ch), recv: receiveFrom(ch)}, nil
 	}},
 	{name: "Go channel of arrays", only: fixedPayloads, open: func(p payload) (pipe, error) { return arrays(p, false), nil }},
 	{name: "xsync.SPSCQueue of copies", open: func(p payload) (pipe, error) {
@@ -113,9 +118,24 @@ func writeTo(w io.Writer) func([]byte) bool {
 	return func(rec []byte) bool { _, err := w.Write(rec); return err == nil }
 }
 
-func claimFrom(p interface {
+// claimer is a producer of which records can be claimed.
+type claimer interface {
 	TryClaim(n int) (queue.Claim, error)
-}) func([]byte) bool {
+}
+
+func fillClaim(p claimer) putter {
+	return func(size int, n uint64) bool {
+		c, err := p.TryClaim(size)
+		if err != nil {
+			return false
+		}
+		fill(c.Bytes(), n)
+		return c.Commit()
+	}
+}
+
+// claimFrom copies a record that is there already.
+func claimFrom(p claimer) func([]byte) bool {
 	return func(rec []byte) bool {
 		c, err := p.TryClaim(len(rec))
 		if err != nil {
