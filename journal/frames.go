@@ -1,6 +1,9 @@
 package journal
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // frameInfo is what a walk over frames finds.
 type frameInfo struct {
@@ -60,8 +63,14 @@ const frameTooLong = "frame is longer than a block"
 // walkFrames checks frames[from:] up to the first frame boundary that is more than limit bytes away, and adds to info. It returns where it
 // stopped. bad says what is wrong with the frame there, empty when nothing is.
 func walkFrames(frames []byte, from, limit int, info *frameInfo) (end int, bad string) {
-	off := from
+	off, window := from, frames[:from+min(limit, len(frames)-from)]
 	for off < len(frames) {
+		if off < len(window) {
+			off += info.dataRun(window[off:])
+		}
+		if off == len(frames) {
+			break
+		}
 		size, typ, bad := frameAt(frames, off)
 		if bad != "" {
 			return off, bad
@@ -78,6 +87,39 @@ func walkFrames(frames []byte, from, limit int, info *frameInfo) (end int, bad s
 		off += size
 	}
 	return off, ""
+}
+
+// dataRun counts the well-formed data frames that b begins with, up to the first thing that is none, or is not all in b. It returns how many
+// bytes they take. This is nearly all that there is to walk over, and costs a record one look at its first 16 bytes.
+func (i *frameInfo) dataRun(b []byte) (end int) {
+	count, payload := 0, uint64(0)
+	minTime, maxTime := i.minTime, i.maxTime
+	anyType, allType := uint32(i.anyType), uint32(i.allType)
+	rest := b
+	for len(rest) >= frameOverhead {
+		word := le.Uint64(rest)
+		length, typ := uint32(word), uint32(word>>32)
+		if length-frameOverhead > math.MaxInt32-frameOverhead || uint8(typ)-1 >= firstControl-1 || int32(typ) < 0 {
+			break
+		}
+		size := (uint(length) + 7) &^ 7
+		if size > uint(len(rest)) {
+			break
+		}
+		t := int64(le.Uint64(rest[FrameHeaderLen:]))
+		minTime, maxTime = min(minTime, t), max(maxTime, t)
+		anyType |= typ
+		allType &= typ
+		payload += uint64(length) - frameOverhead
+		count++
+		rest = rest[size:]
+	}
+	i.frames += count
+	i.count += count
+	i.bytes += payload
+	i.minTime, i.maxTime = minTime, maxTime
+	i.anyType, i.allType = int32(anyType), int32(allType)
+	return len(b) - len(rest)
 }
 
 // note counts a frame that is not a skip.

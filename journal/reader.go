@@ -148,23 +148,8 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 // next is Next in the order of sequences.
 func (r *Reader) next(ctx context.Context) (Record, error) {
 	for {
-		for r.at < len(r.b.frames) {
-			frame := r.b.frames[r.at:]
-			length := int(le.Uint32(frame))
-			typ := int32(le.Uint32(frame[4:]))
-			r.at += (length + 7) &^ 7
-			if typ == skipType {
-				continue
-			}
-			kind, flags, stream := SplitType(typ)
-			rec := Record{
-				Seq: r.seq, Time: int64(le.Uint64(frame[FrameHeaderLen:])), Kind: kind, Flags: flags, Stream: stream,
-				Payload: frame[frameOverhead:length:length],
-			}
-			if r.wanted(&rec) {
-				r.epoch = r.w.hdr.epoch
-				return rec, nil
-			}
+		if rec, ok := r.step(); ok {
+			return rec, nil
 		}
 		if err := r.load(ctx); err != nil {
 			return Record{}, err
@@ -172,16 +157,38 @@ func (r *Reader) next(ctx context.Context) (Record, error) {
 	}
 }
 
+// step returns the next record of the current block that is to be delivered; ok is false when there is none any more.
+func (r *Reader) step() (rec Record, ok bool) {
+	for r.at < len(r.b.frames) {
+		frame := r.b.frames[r.at:]
+		word := le.Uint64(frame)
+		length, typ := int(uint32(word)), int32(uint32(word>>32))
+		r.at += (length + 7) &^ 7
+		if typ == skipType {
+			continue
+		}
+		kind, flags, stream := SplitType(typ)
+		t := int64(le.Uint64(frame[FrameHeaderLen:]))
+		seq := r.seq
+		if r.wanted(kind, t) {
+			r.epoch = r.w.hdr.epoch
+			return Record{Seq: seq, Time: t, Kind: kind, Flags: flags, Stream: stream, Payload: frame[frameOverhead:length:length]}, true
+		}
+	}
+	return Record{}, false
+}
+
 // wanted counts a record and reports whether it is to be delivered.
-func (r *Reader) wanted(rec *Record) bool {
-	if rec.Kind >= firstControl {
-		return r.opts.Control && r.fits && rec.Seq >= r.opts.FromSeq
+func (r *Reader) wanted(kind uint8, t int64) bool {
+	seq := r.seq
+	if kind >= firstControl {
+		return r.opts.Control && r.fits && seq >= r.opts.FromSeq
 	}
 	r.seq++
-	if !r.fits && rec.Time >= r.opts.FromTime {
+	if !r.fits && t >= r.opts.FromTime {
 		r.fits = true
 	}
-	return r.fits && rec.Seq >= r.opts.FromSeq && (r.opts.ToTime == 0 || rec.Time <= r.opts.ToTime)
+	return r.fits && seq >= r.opts.FromSeq && (r.opts.ToTime == 0 || t <= r.opts.ToTime)
 }
 
 // All returns the records from here on. The sequence ends at the end of the archive, or after an error, which comes with a zero Record.
@@ -189,6 +196,15 @@ func (r *Reader) wanted(rec *Record) bool {
 func (r *Reader) All() iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for {
+			for r.order == nil {
+				rec, ok := r.step()
+				if !ok {
+					break
+				}
+				if !yield(rec, nil) {
+					return
+				}
+			}
 			rec, err := r.Next(context.Background())
 			if errors.Is(err, io.EOF) || !yield(rec, err) || err != nil {
 				return

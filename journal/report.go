@@ -28,6 +28,11 @@ func (t *StreamTotal) add(bytes uint64, time int64) {
 	t.MinTime, t.MaxTime = min(t.MinTime, time), max(t.MaxTime, time)
 }
 
+// addAll takes in data records, of which there is at least one.
+func (t *StreamTotal) addAll(info *frameInfo) {
+	*t = t.plus(StreamTotal{Records: uint64(info.count), Bytes: info.bytes, MinTime: info.minTime, MaxTime: info.maxTime})
+}
+
 // plus returns the totals of both.
 func (t StreamTotal) plus(u StreamTotal) StreamTotal {
 	switch {
