@@ -26,6 +26,8 @@ type Receiver struct {
 	closed bool
 	calls  uint // that received from several levels, see overlooked
 
+	run time.Duration // records received since the last stepBack
+
 	beforeArm func() // for tests: runs where a wake-up is lost if nobody looks again
 }
 
@@ -33,7 +35,15 @@ type Receiver struct {
 // are closed and everything is received, the error is io.EOF; it is ctx's
 // error when ctx is done, and ErrClosed on a closed receiver.
 func (r *Receiver) Recv(ctx context.Context) ([]byte, error) {
-	return r.recv(ctx.Done(), time.Time{}, ctx.Err)
+	if err := r.check(ctx); err != nil {
+		return nil, err
+	}
+	r.overlooked()
+	if rec, ok := r.core.ring.Next(); ok {
+		r.run++
+		return rec, nil
+	}
+	return r.recv(ctx, time.Time{})
 }
 
 // RecvTimeout is Recv with a limit of d on the wait; then the error is
@@ -51,20 +61,21 @@ func (r *Receiver) RecvTimeout(d time.Duration) ([]byte, error) {
 		}
 		return nil, os.ErrDeadlineExceeded
 	}
-	return r.recv(nil, time.Now().Add(d), nil)
+	if r.closed {
+		return nil, ErrClosed
+	}
+	return r.recv(context.Background(), time.Now().Add(d))
 }
 
-func (r *Receiver) recv(done <-chan struct{}, deadline time.Time, cause func() error) ([]byte, error) {
-	if err := r.check(done, cause); err != nil {
-		return nil, err
-	}
-	r.overlooked()
+// recv waits for a record and returns it.
+func (r *Receiver) recv(ctx context.Context, deadline time.Time) ([]byte, error) {
 	for {
-		if rec, ok := r.core.ring.Next(); ok {
-			return rec, nil
-		}
-		if err := r.await(done, deadline, cause); err != nil {
+		if err := r.await(ctx, deadline); err != nil {
 			return nil, err
+		}
+		if rec, ok := r.core.ring.Next(); ok {
+			r.run++
+			return rec, nil
 		}
 	}
 }
@@ -77,6 +88,9 @@ func (r *Receiver) TryRecv() (rec []byte, ok bool) {
 	r.overlooked()
 	if rec, ok = r.core.ring.Next(); !ok && r.core.pass() {
 		rec, ok = r.core.ring.Next()
+	}
+	if ok {
+		r.run++
 	}
 	return rec, ok
 }
@@ -97,10 +111,10 @@ func (r *Receiver) overlooked() {
 // stays taken: before a Wait for a record that may not fit beside the last one,
 // call Release (Drain does).
 func (r *Receiver) Wait(ctx context.Context) error {
-	if err := r.check(ctx.Done(), ctx.Err); err != nil {
+	if err := r.check(ctx); err != nil {
 		return err
 	}
-	return r.await(ctx.Done(), time.Time{}, ctx.Err)
+	return r.await(ctx, time.Time{})
 }
 
 // Drain calls fn for each of the records that are there, at most limit, and
@@ -114,6 +128,7 @@ func (r *Receiver) Drain(limit int, fn func(typ int32, rec []byte)) int {
 	if n == 0 && r.core.pass() {
 		n = r.core.ring.Drain(limit, fn)
 	}
+	r.run += time.Duration(n)
 	return n
 }
 
@@ -128,6 +143,7 @@ func (r *Receiver) Peek(maxBytes int) queue.Span {
 	if s.Records() == 0 && r.core.pass() {
 		s = r.core.ring.Peek(maxBytes)
 	}
+	r.run += time.Duration(s.Records())
 	return s
 }
 
@@ -170,29 +186,30 @@ func (r *Receiver) Close() error {
 func (r *Receiver) Stats() queue.Stats { return r.core.ring.Stats() }
 
 // check is what every receiving call asks first.
-func (r *Receiver) check(done <-chan struct{}, cause func() error) error {
+func (r *Receiver) check(ctx context.Context) error {
 	if r.closed {
 		return ErrClosed
 	}
-	select {
-	case <-done:
-		return cause()
-	default:
-		return nil
-	}
+	return ctx.Err() // cheaper than a look into Done
 }
 
 const (
-	waitSpins  = 64
+	waitSpins  = 64 // looks before the receiver only yields, then sleeps
 	waitYields = 16
+	turn       = 24 // every so many of the looks it yields; a sender may have to run on the same processor
 	minSleep   = time.Microsecond
 	maxSleep   = time.Millisecond
+
+	defaultLinger   = 10 * time.Microsecond
+	maxLinger       = time.Millisecond
+	lingerPerRecord = 20 * time.Nanosecond
+	minDoze         = 50 * time.Microsecond // a shorter sleep takes about that long, too
 )
 
 // await returns nil when a record is ready, io.EOF at the end, and otherwise
-// what ended the wait: cause() for done, os.ErrDeadlineExceeded for a deadline
+// what ended the wait: ctx's error, or os.ErrDeadlineExceeded for a deadline
 // that is not zero.
-func (r *Receiver) await(done <-chan struct{}, deadline time.Time, cause func() error) error {
+func (r *Receiver) await(ctx context.Context, deadline time.Time) error {
 	spins, yields := int64(waitSpins), int64(waitYields)
 	if step.Exploring {
 		spins, yields = 0, 0
@@ -206,9 +223,10 @@ func (r *Receiver) await(done <-chan struct{}, deadline time.Time, cause func() 
 		}
 		if i == 0 {
 			r.core.pass() // the wait may be too short for park
+			r.stepBack(deadline)
 		}
 		switch {
-		case i < spins:
+		case i < spins && (i+1)%turn != 0:
 			pause()
 			continue
 		case i < spins+yields:
@@ -221,7 +239,7 @@ func (r *Receiver) await(done <-chan struct{}, deadline time.Time, cause func() 
 			}
 		case r.core.strategy == Park && r.core.senders.Load() > 0:
 			r.procs = runtime.GOMAXPROCS(0)
-			if over, err := r.park(done, deadline); over {
+			if over, err := r.park(ctx.Done(), deadline); over {
 				return err
 			}
 		default:
@@ -234,10 +252,8 @@ func (r *Receiver) await(done <-chan struct{}, deadline time.Time, cause func() 
 			}
 			step.Sleep(nap)
 		}
-		select {
-		case <-done:
-			return cause()
-		default:
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		if !deadline.IsZero() && !time.Now().Before(deadline) {
 			// A record that came in the meantime is still taken.
@@ -245,6 +261,26 @@ func (r *Receiver) await(done <-chan struct{}, deadline time.Time, cause func() 
 				return err
 			}
 			return os.ErrDeadlineExceeded
+		}
+	}
+}
+
+// stepBack leaves the ring alone for a while after several records in a row; see
+// Options.Linger. The sender has time for more records than in the last run, and
+// so the pauses grow to their bound within a few runs. After a lone record there
+// is none.
+func (r *Receiver) stepBack(deadline time.Time) {
+	d := min((r.run-1)*lingerPerRecord, r.core.linger)
+	r.run = 0
+	if d > 0 && !deadline.IsZero() {
+		d = min(d, time.Until(deadline))
+	}
+	switch {
+	case d >= minDoze:
+		step.Sleep(d)
+	case r.procs > 1:
+		for n := d / pauseTime; n > 0; n-- {
+			pause()
 		}
 	}
 }

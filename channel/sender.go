@@ -3,6 +3,7 @@ package channel
 import (
 	"errors"
 	"runtime"
+	"time"
 
 	"github.com/nexus-logbuf/logbuf/internal/step"
 	"github.com/nexus-logbuf/logbuf/queue"
@@ -34,7 +35,11 @@ func (s *Sender) TrySend(rec []byte) error {
 // Send is TrySend that tries again for a few microseconds while the ring is
 // full, and then returns queue.ErrFull.
 func (s *Sender) Send(rec []byte) error {
-	return persist(func() error { return s.TrySend(rec) })
+	err := s.TrySend(rec)
+	if err == queue.ErrFull {
+		err = persist(func() error { return s.TrySend(rec) })
+	}
+	return err
 }
 
 // TryClaim reserves n bytes for a record of type 1, or returns at once; the
@@ -120,7 +125,10 @@ func persist(try func() error) error {
 	return err
 }
 
-// pause passes some ten nanoseconds without touching shared memory.
+// pauseTime is about what a pause takes.
+const pauseTime = 5 * time.Nanosecond
+
+// pause passes some five to ten nanoseconds without touching shared memory.
 //
 //go:noinline
 func pause() {

@@ -61,7 +61,11 @@ func (s *SharedSender) TrySend(rec []byte) error {
 // Send is TrySend that tries again for a few microseconds while the ring is
 // full, and then returns queue.ErrFull.
 func (s *SharedSender) Send(rec []byte) error {
-	return persist(func() error { return s.TrySend(rec) })
+	err := s.TrySend(rec)
+	if err == queue.ErrFull {
+		err = persist(func() error { return s.TrySend(rec) })
+	}
+	return err
 }
 
 // TryClaim reserves n bytes for a record of type 1, or returns at once; the

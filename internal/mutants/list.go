@@ -183,6 +183,11 @@ var mutants = []mutant{
 	{name: "a full ring does not wake", file: "channel/sender.go", old: "	case errors.Is(err, queue.ErrFull):\n		c.wake()\n", new: "	case errors.Is(err, queue.ErrFull):\n"},
 	{name: "no last look at the deadline", file: "channel/receiver.go",
 		old: "			if over, err := r.look(); over {\n				return err\n			}\n			return os.ErrDeadlineExceeded", new: "			return os.ErrDeadlineExceeded"},
+	{name: "a lone record is left lying", file: "channel/receiver.go", old: "	d := min((r.run-1)*lingerPerRecord, r.core.linger)", new: "	d := r.core.linger"},
+	{name: "a run of records has no end", file: "channel/receiver.go", old: "	r.run = 0\n", new: ""},
+	{name: "stepping back beyond the deadline", file: "channel/receiver.go", old: "		d = min(d, time.Until(deadline))\n", new: ""},
+	{name: "records of a Drain are no run", file: "channel/receiver.go", old: "	r.run += time.Duration(n)\n", new: ""},
+	{name: "records of a span are no run", file: "channel/receiver.go", old: "	r.run += time.Duration(s.Records())\n", new: ""},
 	{name: "Disarm leaves the token", file: "internal/park/park.go", old: "		p.token.Receive() //", new: "		//", tests: []string{"./channel"}},
 	{name: "Wake without a compare-and-swap", file: "internal/park/park.go", old: "	if p.state.CompareAndSwap(armed, idle) {\n		p.token.Send()", new: "	if p.state.Store(idle); true {\n		p.token.Send()", tests: []string{"./channel"}, explore: "ExploreMPSC$"},
 
