@@ -98,8 +98,7 @@ func TestArchiveFails(t *testing.T) {
 		want []string // on stderr
 	}{
 		{name: "directory removed", want: []string{"not in its directory any more", "were durable, wherever that file is now"}, how: func(t *testing.T, dir, _ string) {
-			if err := os.RemoveAll(dir); err != nil {
-				t.Fatal(err)
+			for os.RemoveAll(dir) != nil { // the recording may make a file meanwhile
 			}
 		}},
 		{name: "directory renamed", left: "moved", want: []string{"not in its directory any more", "were durable, wherever that file is now"}, how: func(t *testing.T, dir, _ string) {
