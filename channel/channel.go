@@ -159,11 +159,23 @@ func passStalled(ring stalling, limit time.Duration) (after time.Duration, now b
 	return limit, ring.PassStalled(limit)
 }
 
+// waker is what a sender's calls do behind a commit. The commit must be visible
+// before they look whether the receiver sleeps; those of shared rings are
+// fences themselves.
+type waker struct {
+	core *core
+	lane *queue.Producer // nil: a shared ring
+}
+
 // wake ends the receiver's sleep after something became visible to it.
-func (c *core) wake() {
-	if c.strategy == Park {
-		c.parker.Wake()
+func (w *waker) wake() {
+	if w.core.strategy != Park {
+		return
 	}
+	if w.lane != nil {
+		w.lane.Fence()
+	}
+	w.core.parker.Wake()
 }
 
 // NewSPSC makes a channel for one sending and one receiving goroutine. The
@@ -177,7 +189,7 @@ func NewSPSC(capacity int, opts *Options) (*Sender, *Receiver, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Sender{ring: p, core: c}, newReceiver(c), nil
+	return newSender(p, c), newReceiver(c), nil
 }
 
 // NewMPSC makes a channel for any number of sending goroutines and one

@@ -6,7 +6,7 @@ import "github.com/nexus-logbuf/logbuf/queue"
 // rules of queue.Claim hold for it.
 type Claim struct {
 	claim queue.Claim
-	core  *core
+	waker *waker
 }
 
 // Bytes is the payload to fill, valid until the claim is settled.
@@ -18,14 +18,14 @@ func (c Claim) Bytes() []byte { return c.claim.Bytes() }
 // panics if the claim is not open any more; see queue.Claim.
 func (c Claim) Commit() bool {
 	ok := c.claim.Commit()
-	c.core.wake()
+	c.waker.wake()
 	return ok
 }
 
 // CommitN publishes the first n bytes as the record. See Commit.
 func (c Claim) CommitN(n int) bool {
 	ok := c.claim.CommitN(n)
-	c.core.wake()
+	c.waker.wake()
 	return ok
 }
 
@@ -36,9 +36,9 @@ func (c Claim) CommitQuiet() bool { return c.claim.Commit() }
 // Abort gives the claim back. After Commit or another Abort, and on the zero
 // Claim, it does nothing.
 func (c Claim) Abort() {
-	if c.core == nil {
+	if c.waker == nil {
 		return
 	}
 	c.claim.Abort()
-	c.core.wake() // records behind a shared claim become visible with it
+	c.waker.wake() // records behind a shared claim become visible with it
 }

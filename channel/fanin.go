@@ -11,8 +11,8 @@ import (
 // one that stalls holds up only itself. See queue.FanIn. Any goroutine may use
 // it at any time.
 type FanIn struct {
+	waker
 	ring   *queue.FanIn
-	core   *core
 	closed step.Bool
 }
 
@@ -41,7 +41,7 @@ func newFanIn(ring *queue.FanIn, err error, opts *Options) (*FanIn, *Receiver, e
 	if err != nil {
 		return nil, nil, err
 	}
-	return &FanIn{ring: ring, core: c}, newReceiver(c), nil
+	return &FanIn{waker: waker{core: c}, ring: ring}, newReceiver(c), nil
 }
 
 // NewSender adds a lane and returns its sender, or ErrClosed.
@@ -52,10 +52,10 @@ func (f *FanIn) NewSender() (*Sender, error) {
 	p, err := f.ring.NewProducer()
 	if err != nil {
 		f.core.senders.Add(-1)
-		f.core.wake()
-		return nil, f.core.failed(err)
+		f.wake()
+		return nil, f.failed(err)
 	}
-	return &Sender{ring: p, core: f.core}, nil
+	return newSender(p, f.core), nil
 }
 
 // Close ends the adding of senders. The receiver comes to its end when all of
@@ -66,7 +66,7 @@ func (f *FanIn) Close() error {
 	}
 	f.core.senders.Add(-1)
 	f.ring.Close()
-	f.core.wake()
+	f.wake()
 	return nil
 }
 

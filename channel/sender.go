@@ -13,10 +13,12 @@ import (
 // FanIn. It is for one goroutine at a time, claims included, and must be closed
 // by it: only then does the receiver come to an end.
 type Sender struct {
+	waker
 	ring   *queue.Producer
-	core   *core
 	closed bool
 }
+
+func newSender(p *queue.Producer, c *core) *Sender { return &Sender{waker: waker{c, p}, ring: p} }
 
 // TrySend sends a copy of rec, or returns at once: queue.ErrFull if it does
 // not fit now, queue.ErrTooLarge if it never will, ErrClosed if either side is
@@ -26,9 +28,9 @@ func (s *Sender) TrySend(rec []byte) error {
 		return ErrClosed
 	}
 	if _, err := s.ring.Write(rec); err != nil {
-		return s.core.failed(err)
+		return s.failed(err)
 	}
-	s.core.wake()
+	s.wake()
 	return nil
 }
 
@@ -54,9 +56,9 @@ func (s *Sender) TryClaimTyped(typ int32, n int) (Claim, error) {
 	}
 	c, err := s.ring.TryClaimTyped(typ, n)
 	if err != nil {
-		return Claim{}, s.core.failed(err)
+		return Claim{}, s.failed(err)
 	}
-	return Claim{claim: c, core: s.core}, nil
+	return Claim{claim: c, waker: &s.waker}, nil
 }
 
 // Claim is TryClaim that tries again for a few microseconds while the ring is
@@ -67,7 +69,7 @@ func (s *Sender) Claim(n int) (c Claim, err error) {
 }
 
 // Notify wakes the receiver after claims that were settled with CommitQuiet.
-func (s *Sender) Notify() { s.core.wake() }
+func (s *Sender) Notify() { s.wake() }
 
 // Stats is a snapshot of the counters of the sender's ring, or lane. Any
 // goroutine may call it.
@@ -83,17 +85,17 @@ func (s *Sender) Close() error {
 	s.closed = true
 	s.core.senders.Add(-1)
 	s.ring.Close()
-	s.core.wake()
+	s.wake()
 	return nil
 }
 
 // failed gives a ring's error this package's name where it has one. A full
 // ring may have got padding, which a sleeping receiver has to step over before
 // there is room at the front.
-func (c *core) failed(err error) error {
+func (w *waker) failed(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrFull):
-		c.wake()
+		w.wake()
 	case errors.Is(err, queue.ErrClosed):
 		return ErrClosed
 	}

@@ -9,14 +9,14 @@ import (
 // goroutine may use it at any time. Each handle is closed once, by its owner;
 // the receiver comes to its end when all are.
 type SharedSender struct {
+	waker
 	ring    *queue.SharedProducer
-	core    *core
 	handles *step.Int64 // open ones on this ring; once zero, for ever
 	closed  step.Bool
 }
 
 func newShared(ring *queue.SharedProducer, c *core) *SharedSender {
-	s := &SharedSender{ring: ring, core: c, handles: new(step.Int64)}
+	s := &SharedSender{ring: ring, waker: waker{core: c}, handles: new(step.Int64)}
 	s.handles.Store(1)
 	return s
 }
@@ -24,7 +24,7 @@ func newShared(ring *queue.SharedProducer, c *core) *SharedSender {
 // Clone gives another handle, with a Close and with Stats of its own. The clone
 // of a closed handle is closed.
 func (s *SharedSender) Clone() *SharedSender {
-	clone := &SharedSender{ring: s.ring.Clone(), core: s.core, handles: s.handles}
+	clone := &SharedSender{ring: s.ring.Clone(), waker: waker{core: s.core}, handles: s.handles}
 	if s.closed.Load() || !addUnlessZero(s.handles) {
 		clone.closed.Store(true)
 	}
@@ -52,9 +52,9 @@ func (s *SharedSender) TrySend(rec []byte) error {
 		return ErrClosed
 	}
 	if _, err := s.ring.Write(rec); err != nil {
-		return s.core.failed(err)
+		return s.failed(err)
 	}
-	s.core.wake()
+	s.wake()
 	return nil
 }
 
@@ -81,15 +81,15 @@ func (s *SharedSender) TryClaimTyped(typ int32, n int) (Claim, error) {
 	}
 	c, err := s.ring.TryClaimTyped(typ, n)
 	if err != nil {
-		return Claim{}, s.core.failed(err)
+		return Claim{}, s.failed(err)
 	}
 	// A receiver that has woken up for the Close of the last handle may have
 	// looked before the claim had its mark. With other levels open nobody else
 	// would wake it, should this claim leak.
 	if s.core.levels && s.handles.Load() == 0 {
-		s.core.wake()
+		s.wake()
 	}
-	return Claim{claim: c, core: s.core}, nil
+	return Claim{claim: c, waker: &s.waker}, nil
 }
 
 // Claim is TryClaim that tries again for a few microseconds while the ring is
@@ -100,7 +100,7 @@ func (s *SharedSender) Claim(n int) (c Claim, err error) {
 }
 
 // Notify wakes the receiver after claims that were settled with CommitQuiet.
-func (s *SharedSender) Notify() { s.core.wake() }
+func (s *SharedSender) Notify() { s.wake() }
 
 // Stats is a snapshot of the handle's counters: of a clone what it has sent, of
 // the handle that NewMPSC or NewPriority returned those of the ring, clones
@@ -117,7 +117,7 @@ func (s *SharedSender) Close() error {
 	if s.handles.Add(-1) == 0 {
 		s.core.senders.Add(-1)
 		s.ring.Close()
-		s.core.wake()
+		s.wake()
 	}
 	return nil
 }

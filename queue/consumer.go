@@ -24,8 +24,8 @@ import (
 //
 // Frames in [head, pos) belong to the consumer. In an MPSC ring it zeroes them
 // once, before it shows the new head, because any producer may then put a
-// header anywhere. In an SPSC ring it writes nothing there: the producer zeroes
-// the one header that will be looked at next.
+// header anywhere. In an SPSC ring what it leaves there means nothing: the
+// producer zeroes the one header that will be looked at next.
 type Consumer struct {
 	_ [lineSize]byte
 
@@ -295,6 +295,8 @@ func (c *Consumer) show() {
 		raise(&c.stats.readMark, c.pos-c.head)
 		if invariants.Enabled {
 			r.mem.fill(c.head, c.released, poison) // a record kept too long reads as this
+		} else {
+			r.mem.own(c.head, c.released)
 		}
 	}
 	c.head = c.released

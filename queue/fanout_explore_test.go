@@ -17,7 +17,7 @@ import (
 func TestExploreFanOut(t *testing.T) {
 	for _, inTurn := range []bool{false, true} {
 		t.Run(fmt.Sprintf("in turn %v", inTurn), func(t *testing.T) {
-			both(t, 1, func() explore.Program { return exploreFanOut(inTurn) })
+			bothSome(t, 1, func() explore.Program { return exploreFanOut(inTurn) })
 		})
 	}
 }

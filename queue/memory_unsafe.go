@@ -46,6 +46,10 @@ func (m *memory) load(pos uint64) header { return header(disk(header(m.word(pos)
 // writer did before.
 func (m *memory) publish(pos uint64, h header) { m.word(pos).Store(disk(h)) }
 
+// release is publish for a producer that has the ring to itself, and looks at
+// nothing behind it: loads that follow may come before the store.
+func (m *memory) release(pos uint64, h header) { step.StoreRelease(m.word(pos), disk(h)) }
+
 // settle replaces the header at pos if it is old, and publishes as publish
 // does.
 func (m *memory) settle(pos uint64, old, h header) bool {
@@ -76,6 +80,22 @@ func (m *memory) zero(from, to uint64) {
 		from += uint64(len(part))
 	}
 }
+
+// own writes a word into each cache line that ends in [from, to), for speed only:
+// it takes the line out of the producer's cache, where reading it has left a
+// copy. To write to a copy that it shares, a core must ask all others, line by
+// line as it comes to them; a line that it has not at all is fetched ahead of
+// need. Lines that reach beyond to are left alone, because the producer may be
+// writing to them.
+func (m *memory) own(from, to uint64) {
+	for at := from &^ (cacheLine - 1); at != to&^(cacheLine-1); at += cacheLine {
+		m.clear(at + cacheLine - headerLen)
+	}
+}
+
+// cacheLine is the size of a cache line of most machines. Only speed rests on
+// it.
+const cacheLine = 64
 
 // fill sets every byte of [from, to) to b, where the checks are on.
 func (m *memory) fill(from, to uint64, b byte) {

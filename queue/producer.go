@@ -35,7 +35,8 @@ type producer struct {
 // At most one claim is open: a claim does not take its place in the ring until
 // it is committed, so the next claim or write replaces one that was forgotten.
 type Producer struct {
-	_ [lineSize]byte
+	_     [lineSize]byte
+	fence step.Uint32 // nobody reads it, see Fence
 	producer
 }
 
@@ -138,6 +139,13 @@ func (p *Producer) Append(max int, encode func(dst []byte) ([]byte, error)) erro
 	return nil
 }
 
+// Fence orders everything that the producer has published before whatever its
+// goroutine loads next. Writes and commits alone do not: a goroutine may load
+// what it loads next before the consumer can see the record. Whoever puts the
+// consumer to sleep, and looks behind each record whether to wake it, calls
+// Fence in between; package channel does. Rings of several producers need none.
+func (p *Producer) Fence() { p.fence.Store(1) }
+
 // Capacity is the size of the ring in bytes, a power of two.
 func (p *Producer) Capacity() int { return int(p.ring.capacity) }
 
@@ -168,10 +176,14 @@ func (p *Producer) Stats() Stats { return p.ring.stats.snapshot() }
 // zeroed first: the consumer, once it has the record, looks there, and must
 // not find a header of an earlier lap. The consumer cannot look before, and
 // the word is free because avail leaves one behind it.
+//
+// Nothing orders the record before what this goroutine loads next: see Fence.
+// The refusals of reserve count themselves with an atomic add behind the padding
+// they may have published, which does.
 func (p *producer) publish(h header) {
 	next := p.tail + h.stride()
 	p.ring.mem.clear(next)
-	p.ring.mem.publish(p.tail, h)
+	p.ring.mem.release(p.tail, h)
 	p.tail = next
 	p.avail -= int(h.stride())
 	p.serial++

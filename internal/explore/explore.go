@@ -146,11 +146,17 @@ type thread struct {
 	failed  any // what it panicked with
 }
 
+// releases reports whether others may see what leaves the store buffer.
+func (t *thread) releases() bool {
+	return slices.ContainsFunc(t.buffer, func(s store) bool { return s.release })
+}
+
 type store struct {
-	what string
-	at   unsafe.Pointer
-	v    uint64
-	do   func()
+	what    string
+	at      unsafe.Pointer
+	v       uint64
+	release bool
+	do      func()
 }
 
 // run is one execution. It is the step.Scheduler while a thread runs.
@@ -230,7 +236,10 @@ func (x *run) choose() (what int, done bool, err error) {
 	runnable, flushes := x.runnable[:0], x.flushes[:0]
 	all := true
 	for i, t := range x.threads {
-		if len(t.buffer) > 0 {
+		if t.ended && !t.releases() {
+			x.empty(t)
+		}
+		if t.releases() {
 			flushes = append(flushes, n+i)
 		}
 		if t.ended {
@@ -308,14 +317,18 @@ func (x *run) order(runnable, flushes []int) []int {
 }
 
 // advance lets thread i make its pending access and run up to the next one, or
-// flushes the oldest store of thread i-n.
+// flushes the oldest stores of thread i-n, up to the first release: what lies
+// before it, nobody else looks at until then.
 func (x *run) advance(i int) error {
 	if n := len(x.threads); i >= n {
 		t := x.threads[i-n]
-		if x.tracing {
-			fmt.Fprintf(&x.trace, "%d flush %s\n", i-n, t.buffer[0].what)
+		for released := false; len(t.buffer) > 0 && !released; {
+			released = t.buffer[0].release
+			if x.tracing {
+				fmt.Fprintf(&x.trace, "%d flush %s\n", i-n, t.buffer[0].what)
+			}
+			x.flush(t)
 		}
-		x.flush(t)
 		return nil
 	}
 	t := x.threads[i]
@@ -324,9 +337,7 @@ func (x *run) advance(i int) error {
 		fmt.Fprintf(&x.trace, "%d %s\n", i, t.pending)
 	}
 	if t.fence {
-		for len(t.buffer) > 0 {
-			x.flush(t)
-		}
+		x.empty(t)
 	}
 	t.ready = nil
 	if _, more := t.resume(); !more {
@@ -337,6 +348,12 @@ func (x *run) advance(i int) error {
 		return fmt.Errorf("thread %d: panic: %v", i, t.failed)
 	}
 	return nil
+}
+
+func (x *run) empty(t *thread) {
+	for len(t.buffer) > 0 {
+		x.flush(t)
+	}
 }
 
 func (x *run) flush(t *thread) {
@@ -381,13 +398,13 @@ func (x *run) Access(what string, at unsafe.Pointer, fence bool) {
 func (x *run) Wrote() { x.wake(x.threads[x.current]) }
 
 // Buffer implements step.Scheduler.
-func (x *run) Buffer(what string, at unsafe.Pointer, v uint64, do func()) bool {
+func (x *run) Buffer(what string, at unsafe.Pointer, v uint64, release bool, do func()) bool {
 	if !x.opts.TSO {
 		x.Wrote()
 		return false
 	}
 	t := x.threads[x.current]
-	t.buffer = append(t.buffer, store{what, at, v, do})
+	t.buffer = append(t.buffer, store{what, at, v, release, do})
 	return true
 }
 

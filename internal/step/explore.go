@@ -22,8 +22,9 @@ type Scheduler interface {
 	// Wrote says that the thread has changed something others may wait for.
 	Wrote()
 	// Buffer takes a store that may reach memory later. It reports false if
-	// stores are not buffered, and the caller must do it now.
-	Buffer(what string, at unsafe.Pointer, v uint64, do func()) bool
+	// stores are not buffered, and the caller must do it now. A store that is not
+	// a release is to a place that nobody else may look at before a later one.
+	Buffer(what string, at unsafe.Pointer, v uint64, release bool, do func()) bool
 	// Forward is the thread's own newest buffered value of the word at at.
 	Forward(at unsafe.Pointer) (uint64, bool)
 	// Yield says that the thread makes no progress until another has.
@@ -72,7 +73,7 @@ func (x *Uint64) Store(v uint64) {
 	if e := Explorer; e != nil {
 		if e.Weak() {
 			e.Access("weak store", unsafe.Pointer(x), false)
-			if e.Buffer(describe(e, "store %#x", v), unsafe.Pointer(x), v, func() { x.v.Store(v) }) {
+			if e.Buffer(describe(e, "store %#x", v), unsafe.Pointer(x), v, true, func() { x.v.Store(v) }) {
 				return
 			}
 		} else {
@@ -172,11 +173,22 @@ func bit(b bool) uint64 {
 	return 0
 }
 
+// StoreRelease is a store that later loads may overtake.
+func StoreRelease(x *Uint64, v uint64) {
+	if e := Explorer; e != nil {
+		e.Access("release store", unsafe.Pointer(x), false)
+		if e.Buffer(describe(e, "store %#x", v), unsafe.Pointer(x), v, true, func() { x.v.Store(v) }) {
+			return
+		}
+	}
+	x.v.Store(v)
+}
+
 // Store64 is a plain store.
 func Store64(p *uint64, v uint64) {
 	if e := Explorer; e != nil {
 		e.Access(describe(e, "plain store %#x", v), unsafe.Pointer(p), false)
-		if e.Buffer("plain store", unsafe.Pointer(p), v, func() { *p = v }) {
+		if e.Buffer("plain store", unsafe.Pointer(p), v, false, func() { *p = v }) {
 			return
 		}
 	}
@@ -188,7 +200,7 @@ func Copy(dst, src []byte) {
 	if e := Explorer; e != nil && len(src) > 0 {
 		e.Access(describe(e, "copy %d bytes", uint64(len(src))), unsafe.Pointer(unsafe.SliceData(dst)), false)
 		kept := append([]byte(nil), src...)
-		if e.Buffer("copy", nil, 0, func() { copy(dst, kept) }) {
+		if e.Buffer("copy", nil, 0, false, func() { copy(dst, kept) }) {
 			return
 		}
 	}
@@ -199,7 +211,7 @@ func Copy(dst, src []byte) {
 func Clear(b []byte) {
 	if e := Explorer; e != nil && len(b) > 0 {
 		e.Access(describe(e, "clear %d bytes", uint64(len(b))), unsafe.Pointer(unsafe.SliceData(b)), false)
-		if e.Buffer("clear", nil, 0, func() { clear(b) }) {
+		if e.Buffer("clear", nil, 0, false, func() { clear(b) }) {
 			return
 		}
 	}
