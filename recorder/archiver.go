@@ -12,7 +12,7 @@ import (
 
 const (
 	maxBatch  = 256 << 10              // bytes that one lane may write in its turn
-	idleTurns = 8                      // rounds that find nothing, with a yield behind each, before an archiver that does not doze sleeps
+	idleTurns = 8                      // rounds that find nothing, with a yield behind each, before an archiver that follows its producers sleeps
 	dozeFor   = time.Second            // how long the archiver finds nothing, dozing, before it sleeps
 	lossDelay = 100 * time.Millisecond // how long a loss waits for the stream's next record
 	passDelay = time.Second            // between attempts to pass a stalled claim that cannot be passed yet
@@ -35,6 +35,7 @@ type archiver struct {
 	lead     int         // bytes that urgent lanes have written more than ordinary ones, while both had records
 	last     int         // the urgent lane that had its turn last
 	asked    int         // turns of urgent lanes since all of them had one
+	brisk    bool        // a lane was found a quarter full, and no idleTurns rounds have found nothing since: a nap would take room that it may need
 	timer    *time.Timer // of naps and alarms; stopped while the archiver is awake
 
 	// Of the last round:
@@ -53,39 +54,37 @@ func newArchiver(r *Recorder) *archiver {
 func (a *archiver) run() {
 	r := a.rec
 	r.clock.look()
-	if r.opts.Linger < 0 {
-		a.follow()
-	}
 	for r.phase.Load() == running {
-		switch a.round(); {
-		case a.more:
-		case a.awaited || a.doze():
+		a.follow()
+		if r.opts.Linger < 0 || a.awaited || a.doze() {
 			a.sleep()
 		}
 	}
 	a.finish()
 }
 
-// follow is run for an archiver that looks at each record at once: it sleeps when
-// it has found nothing for idleTurns rounds, and each record that finds it
-// asleep wakes it.
+// follow goes round until what was there is written. If lanes fill too fast for
+// naps, or there are to be none, it follows the producers until idleTurns rounds
+// find nothing.
 func (a *archiver) follow() {
-	for idle := 0; a.rec.phase.Load() == running; {
-		switch {
-		case a.round():
+	for idle := 0; idle < idleTurns && a.rec.phase.Load() == running; {
+		switch found := a.round(); {
+		case found && (a.more || a.brisk || a.rec.opts.Linger < 0):
 			idle = 0
-		case idle < idleTurns:
+		case a.brisk || a.rec.opts.Linger < 0:
 			idle++
 			runtime.Gosched()
 		default:
-			a.sleep()
+			return
 		}
 	}
+	a.brisk = false
 }
 
 // doze writes what is there, and naps for Options.Linger, again and again. It
 // returns true if nothing has come for dozeFor, and false if a round was not
-// enough or somebody waits for what a commit may bring at any time.
+// enough, records come too fast, or somebody waits for what a commit may bring at
+// any time.
 //
 // A commit does not end a nap, unless it leaves its lane crowded, see
 // Producer.nudge. So a producer pays for a wake-up at most once in dozeFor, and
@@ -95,7 +94,7 @@ func (a *archiver) doze() (quiet bool) {
 	for idle := time.Duration(0); ; {
 		r.parker.Doze()
 		found := a.round()
-		if a.more || a.awaited || r.phase.Load() != running {
+		if a.more || a.brisk || a.awaited || r.phase.Load() != running {
 			r.parker.Disarm()
 			return false
 		}
@@ -220,7 +219,11 @@ func (a *archiver) visit(l *lane) (worked bool) {
 	l.idleSince = time.Time{}
 	l.stalledSince(0)
 	l.ended = span.End()
-	if start := span.End() - uint64(len(span.Frames())); !l.urgent && int64(l.position()-start) >= int64(l.capacity/2) {
+	start := span.End() - uint64(len(span.Frames()))
+	if int64(committed-start) >= int64(l.capacity/4) {
+		a.brisk = true
+	}
+	if !l.urgent && int64(l.position()-start) >= int64(l.capacity/2) {
 		a.behind = true // a lane that is ever full is half full in each turn
 	}
 	frames, records, losses := a.prepare(l, span)

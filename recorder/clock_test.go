@@ -305,8 +305,11 @@ func TestStepInAnArchive(t *testing.T) {
 		t.Fatalf("clock records %+v", steps)
 	}
 	data := replay(t, records, ids["a"]).data
-	last := at[0] - 1 // before the step
-	for i, want := range map[int]uint64{last: data[last].Seq, last + 1: 0} {
+	last, first := at[0]-1, at[0] // before the step and behind it
+	if data[first].Time > steps[0].After+int64(time.Minute) {
+		first++ // it was in its lane when the archiver looked at the clock, and has the old one's time
+	}
+	for i, want := range map[int]uint64{last: data[last].Seq, first: 0} {
 		rd, err := journal.OpenReader(dir, &journal.ReaderOptions{FromTime: data[i].Time})
 		if err != nil {
 			t.Fatal(err)

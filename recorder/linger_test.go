@@ -144,15 +144,15 @@ func TestClaimsThatHoldUpOthersEndANap(t *testing.T) {
 	}
 }
 
-// Records of up to a quarter of the lane are never lost for the archiver's naps,
-// wherever they lie in it.
+// Records of up to half the lane, in which alone they always find room, are never
+// lost for the archiver's naps, wherever they lie in it.
 func TestNapsLoseNothing(t *testing.T) {
 	bothKinds(t, func(t *testing.T, shared bool) {
 		synctest.Test(t, func(t *testing.T) {
 			_, r := napping(t, Options{})
 			p := mustProducer(t, r, "a", &ProducerOptions{LaneSize: 1024, Shared: shared})
-			for size := range 1024/4 - 16 {
-				for range 50 {
+			for size := range 1024/2 - 24 {
+				for range 30 {
 					if _, err := p.Write(make([]byte, size)); err != nil {
 						t.Fatalf("record of %d bytes: %v; stats %+v", size, err, p.Stats())
 					}
@@ -212,6 +212,34 @@ func TestDozeLooksOnceMore(t *testing.T) {
 			}
 			a.finish()
 		})
+	})
+}
+
+// A lane that is a quarter full after a nap fills too fast for another: the
+// archiver follows its producer until nothing comes.
+func TestNoNapWhenLanesFillFast(t *testing.T) {
+	bothKinds(t, func(t *testing.T, shared bool) {
+		for _, urgent := range []bool{false, true} {
+			f := new(fakeArchive)
+			o, _ := (&Options{Linger: time.Hour, LaneSize: 1024}).withDefaults()
+			r := newRecorder(f, o)
+			a := newArchiver(r)
+			p := mustProducer(t, r, "a", &ProducerOptions{Shared: shared, Urgent: urgent})
+			for range 8 {
+				mustWrite(t, p, "0123456789012345") // 32 bytes of the lane each
+			}
+			if a.doze() || len(f.all()) != 8 { // or it naps for an hour
+				t.Errorf("quiet, or %d records", len(f.all()))
+			}
+			if !a.brisk {
+				t.Error("the archiver does not follow")
+			}
+			if a.follow(); a.brisk {
+				t.Error("it follows, though nothing comes")
+			}
+			r.stop()
+			a.finish()
+		}
 	})
 }
 

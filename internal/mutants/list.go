@@ -2,7 +2,7 @@ package main
 
 // recorderTests are those for what the mutants of the recorder break. The others
 // write to real disks, and take longer.
-const recorderTests = "Urgent|Share|Reason|Clock|Step|Look|Owes|EveryRecord|OutOfTime|Waiting"
+const recorderTests = "Urgent|Share|Reason|Clock|Step|Look|Owes|EveryRecord|OutOfTime|Waiting|Nap|Linger|Quiet"
 
 var mutants = []mutant{
 	// SPSC producer
@@ -198,9 +198,28 @@ var mutants = []mutant{
 	{name: "records of a Drain are no run", file: "channel/receiver.go", old: "	r.run += time.Duration(n)\n", new: ""},
 	{name: "records of a span are no run", file: "channel/receiver.go", old: "	r.run += time.Duration(s.Records())\n", new: ""},
 	{name: "Disarm leaves the token", file: "internal/park/park.go", old: "		p.token.Receive() //", new: "		//", tests: []string{"./channel"}},
-	{name: "Wake without a compare-and-swap", file: "internal/park/park.go", old: "	if p.state.CompareAndSwap(armed, idle) {\n		p.token.Send()", new: "	if p.state.Store(idle); true {\n		p.token.Send()", tests: []string{"./channel"}, explore: "ExploreMPSC$"},
+	{name: "Wake without a compare-and-swap", file: "internal/park/park.go", old: "	if p.end(s) {\n		p.token.Send()", new: "	if p.state.Store(idle); true {\n		p.token.Send()", tests: []string{"./channel"}, explore: "ExploreMPSC$"},
+	{name: "Rouse does not end a nap", file: "internal/park/park.go", old: "	if s := p.state.Load(); s != idle {", new: "	if s := p.state.Load(); s == armed {"},
+	{name: "Wake ends a nap", file: "internal/park/park.go", old: "	if p.state.Load() == armed {\n		p.wake(armed)", new: "	if s := p.state.Load(); s != idle {\n		p.wake(s)"},
+	{name: "Disarm does not take Doze back", file: "internal/park/park.go", old: "	if !p.end(p.state.Load()) {", new: "	if !p.end(armed) {"},
 
 	// Recorder
+	{name: "a nap begins without another look", file: "recorder/archiver.go", old: "		found := a.round()\n		if a.more", new: "		found := idle > 0 && a.round()\n		if a.more", run: recorderTests},
+	{name: "a nap overtakes an alarm", file: "recorder/archiver.go", old: "			nap = min(nap, a.alarm)\n", new: "", run: recorderTests},
+	{name: "naps for ever", file: "recorder/archiver.go", old: "idle >= dozeFor", new: "idle < 0", run: recorderTests},
+	{name: "a look ends with a batch", file: "recorder/archiver.go", old: "	a.more = a.more || int64(committed-span.End()) > 0\n", new: "", run: recorderTests},
+	{name: "a look ends with an urgent lane", file: "recorder/archiver.go", old: "a.asked < len(a.rec.lanes.Load().urgent)", new: "false", run: recorderTests},
+	{name: "a nap while somebody waits for a claim", file: "recorder/archiver.go", old: "		a.awaited = true\n", new: "", run: recorderTests},
+	{name: "naps while lanes fill fast", file: "recorder/archiver.go", old: "		a.brisk = true\n", new: "", run: recorderTests},
+	{name: "crowded no sooner for a long record", file: "recorder/producer.go", old: "p.lane.capacity/2-n", new: "p.lane.capacity/2", run: recorderTests},
+	{name: "a crowded lane does not end a nap", file: "recorder/producer.go", old: "		p.rec.parker.Rouse()\n	} else {", new: "		p.rec.parker.Wake()\n	} else {", run: recorderTests},
+	{name: "a refused claim does not end a nap", file: "recorder/producer.go", old: "			p.rec.parker.Rouse()\n			return Claim{}, err", new: "			p.rec.parker.Wake()\n			return Claim{}, err", run: recorderTests},
+	{name: "a loss does not end a nap", file: "recorder/producer.go", old: "e)\n	}\n	p.rec.parker.Rouse()", new: "e)\n	}\n	p.rec.parker.Wake()", run: recorderTests},
+	{name: "a producer's Close does not end a nap", file: "recorder/producer.go", old: "	p.rec.parker.Rouse() // the archiver looks", new: "	p.rec.parker.Wake() // the archiver looks", run: recorderTests},
+	{name: "a producer's WaitDurable does not end a nap", file: "recorder/producer.go", old: "	p.rec.parker.Rouse()\n	err := l.drained", new: "	p.rec.parker.Wake()\n	err := l.drained", run: recorderTests},
+	{name: "the recorder's WaitDurable does not end a nap", file: "recorder/flush.go", old: "parker.Rouse()", new: "parker.Wake()", run: recorderTests},
+	{name: "Close does not end a nap", file: "recorder/recorder.go", old: "parker.Rouse()", new: "parker.Wake()", run: recorderTests},
+	{name: "an aborted claim wakes nobody", file: "recorder/claim.go", old: "		c.p.nudge(0) //", new: "		//", run: recorderTests},
 	{name: "urgent lanes wait for the round", file: "recorder/archiver.go",
 		old: "\t\t\tworked = true\n\t\t\ta.urgent()\n", new: "\t\t\tworked = true\n", run: recorderTests},
 	{name: "urgent lanes have a batch too many", file: "recorder/archiver.go",
