@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -145,13 +146,14 @@ func TestRecordsWhatTheServerSent(t *testing.T) {
 		fs       func() vfs.FS
 		lane     int
 		sync     journal.Sync
+		hang     bool // the disk takes a long message only when something has been lost
 		lossless bool
 	}{
 		{name: "wait", overload: &wait, lossless: true},
 		{name: "wait, slow disk", overload: &wait, fs: slow, lossless: true},
 		{name: "wait, slow disk, sync batch", overload: &wait, fs: slow, sync: journal.SyncBatch, lossless: true},
 		{name: "drop, room enough", overload: &drop, lane: 32 << 20, lossless: true},
-		{name: "drop, slow disk", fs: slow},
+		{name: "drop, disk that hangs", hang: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			const n = 1000
@@ -161,6 +163,9 @@ func TestRecordsWhatTheServerSent(t *testing.T) {
 			cfg.Journal.Sync = tc.sync
 			if tc.fs != nil {
 				cfg.Journal.FS = tc.fs()
+			}
+			if tc.hang {
+				hangUntilLost(cfg)
 			}
 			rep, err := Run(t.Context(), cfg)
 			if err != nil {
@@ -174,6 +179,27 @@ func TestRecordsWhatTheServerSent(t *testing.T) {
 				t.Errorf("lost %d messages", lost)
 			}
 		})
+	}
+}
+
+// hangUntilLost gives the run a disk that hangs at the first message of 60,000 bytes, which is one of the first ten, until a stream has lost
+// something.
+func hangUntilLost(cfg *Config) {
+	lost, disk := make(chan struct{}), vfs.NewFault(nil)
+	disk.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
+		if op.Kind == vfs.OpWrite && op.Len > 60_000 {
+			<-lost
+		}
+		return vfs.Verdict{}
+	})
+	tell := sync.OnceFunc(func() { close(lost) })
+	cfg.Journal.FS, cfg.WatchEvery = disk, time.Millisecond
+	cfg.Watch = func(s *Snapshot) {
+		for _, st := range s.Stats.Streams {
+			if st.Lost > 0 {
+				tell()
+			}
+		}
 	}
 }
 
