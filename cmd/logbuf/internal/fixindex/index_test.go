@@ -215,7 +215,7 @@ func same2(t *testing.T, what string, a, b *Index) {
 // becomes of the files; while the archive is written and behind it.
 func TestIndex(t *testing.T) {
 	w := newWriter(t)
-	w.messages(3000)
+	w.messages(5000) // 640 KiB: four segments also of a writer that fills each to twice its size, because the next is not ready
 	x, read := w.index(Options{})
 	w.check(x)
 	segments, err := journal.Segments(w.dir, nil)
