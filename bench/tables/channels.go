@@ -24,6 +24,7 @@ var waits = []struct {
 	open func() line
 }{
 	{"channel, Park", strategy(channel.Park, trySend)},
+	{"channel, Park, no Linger", func() line { return spsc(&channel.Options{Linger: -1}, trySend) }},
 	{"channel, Backoff", strategy(channel.Backoff, trySend)},
 	{"channel, Spin", strategy(channel.Spin, trySend)},
 	{"channel MPSC, Park", func() line {
@@ -43,13 +44,15 @@ var waits = []struct {
 const quiet = 64
 
 func strategy(s channel.Strategy, sender func(*channel.Sender) func([]byte) bool) func() line {
-	return func() line {
-		tx, rx, err := channel.NewSPSC(ringSize, &channel.Options{Wait: s})
-		if err != nil {
-			panic(err)
-		}
-		return line{sender(tx), receive(rx), func() { _ = tx.Close() }}
+	return func() line { return spsc(&channel.Options{Wait: s}, sender) }
+}
+
+func spsc(opts *channel.Options, sender func(*channel.Sender) func([]byte) bool) line {
+	tx, rx, err := channel.NewSPSC(ringSize, opts)
+	if err != nil {
+		panic(err)
 	}
+	return line{sender(tx), receive(rx), func() { _ = tx.Close() }}
 }
 
 func trySend(tx *channel.Sender) func([]byte) bool {

@@ -88,14 +88,18 @@ func disturbed(o *options) *question {
 		q.cols = append(q.cols, d.name)
 	}
 	for _, r := range []struct {
-		name string
-		sync journal.Sync
+		name   string
+		sync   journal.Sync
+		linger time.Duration
 	}{
-		{"recorder, nothing synced", journal.SyncNone},
-		{"recorder, synced every 10 ms", journal.SyncInterval},
-		{"recorder, synced all the time", journal.SyncBatch},
+		{"recorder, nothing synced", journal.SyncNone, 0},
+		{"recorder, nothing synced, no Linger", journal.SyncNone, -1},
+		{"recorder, synced every 10 ms", journal.SyncInterval, 0},
+		{"recorder, synced all the time", journal.SyncBatch, 0},
 	} {
-		q.rows = append(q.rows, row{name: r.name, run: func(col, n int) (result, error) { return all[col].disturb(o.dir, r.sync, n) }})
+		q.rows = append(q.rows, row{name: r.name, run: func(col, n int) (result, error) {
+			return all[col].disturb(o.dir, recorder.Options{Linger: r.linger, Journal: journal.Options{Sync: r.sync}}, n)
+		}})
 	}
 	q.rows = append(q.rows, row{name: "the timer alone", only: []int{0, 1, 3, 4, 5, 6}, run: func(col, n int) (result, error) {
 		return all[col].during(nil, n, func() {}), nil
@@ -104,13 +108,13 @@ func disturbed(o *options) *question {
 }
 
 // disturb is n calls of a recorder's producer.
-func (d disturbance) disturb(parent string, sync journal.Sync, n int) (result, error) {
+func (d disturbance) disturb(parent string, opts recorder.Options, n int) (result, error) {
 	dir, err := os.MkdirTemp(parent, "logbuf-bench-")
 	if err != nil {
 		return result{}, err
 	}
 	defer os.RemoveAll(dir)
-	rec, err := recorder.Open(dir, &recorder.Options{Journal: journal.Options{Sync: sync}})
+	rec, err := recorder.Open(dir, &opts)
 	if err != nil {
 		return result{}, err
 	}

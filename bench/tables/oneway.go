@@ -5,10 +5,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 func oneToOne() []*question {
-	const ring = "Rings of 2 MiB; queues and channels of as many items as make 2 MiB of payload. "
+	const ring = "Rings of 2 MiB; queues and channels of as many items as make 2 MiB of payload. Runs in which the system had both goroutines on one\n" +
+		"processor, less than 1.5 processors busy, are made again, up to three times. "
 	saturated := &question{
 		name: "one-saturated", title: "From one goroutine to another, saturated", unit: "ns per record", cols: payloadNames(payloads), ordered: len(fixedPayloads),
 		note: ring + "The consumer, whenever it finds nothing, waits until half a ring has come.",
@@ -42,8 +44,11 @@ func (w way) oneWay(p payload, n int, saturated bool) (result, error) {
 	}
 	pipe.warm(p.top)
 	var sent counter
+	var used time.Duration
 	got, sizes := 0, p.sizes()
 	res := timed(n, func() {
+		start := processorTime()
+		defer func() { used = processorTime() - start }()
 		var wg sync.WaitGroup
 		wg.Go(func() { pipe.produce(sizes, n, &sent.n) })
 		if saturated {
@@ -56,6 +61,7 @@ func (w way) oneWay(p payload, n int, saturated bool) (result, error) {
 	if res.lost = n - got; res.lost > 0 && !w.lossy {
 		panic(w.name + " has lost records")
 	}
+	res.alone = runtime.GOMAXPROCS(0) > 1 && used < res.took*3/2
 	return res, nil
 }
 
