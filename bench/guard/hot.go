@@ -3,13 +3,9 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
-	"os"
 
 	"github.com/nexus-logbuf/logbuf/channel"
-	"github.com/nexus-logbuf/logbuf/journal"
 	"github.com/nexus-logbuf/logbuf/queue"
-	"github.com/nexus-logbuf/logbuf/recorder"
 )
 
 // call is a hot call. make prepares it, for n runs; run is what is counted.
@@ -28,13 +24,19 @@ var calls = []call{
 	{"queue SPSC Write 1024 B, Drain", spscWrite(1024)},
 	{"queue SPSC claim and commit 64 B, Drain", spscClaim},
 	{"queue SPSC Write 64 B, Next", spscNext},
+	{"queue SPSC Write 64 B, Peek and ReleaseTo", spscPeek},
 	{"queue MPSC Write 64 B, Drain", mpscWrite},
 	{"queue MPSC claim and commit 64 B, Drain", mpscClaim},
-	{"queue FanIn Write 64 B, Drain", fanIn},
+	{"queue FanIn Write 64 B, Drain", fanIn(writing)},
+	{"queue FanIn claim and commit 64 B, Drain", fanIn(claiming)},
 	{"channel SPSC TrySend 64 B, TryRecv", channelSend},
 	{"channel MPSC TrySend 64 B, TryRecv", channelSharedSend},
+	{"channel SPSC Send 64 B, Recv", channelBlocking},
 	{"recorder Write 64 B, to the file", recorderWrite},
 	{"recorder WriteAt 64 B, to the file", recorderWriteAt},
+	{"recorder claim and commit 64 B, to the file", recorderClaim},
+	{"tracebuf Emit 32 B, to the file", tracebufEmit},
+	{"journal AppendFrames of 256, 64 B", journalAppendFrames},
 	{"journal read 256 B", journalRead},
 	{"journal verify 256 B", journalVerify},
 }
@@ -112,13 +114,32 @@ func mpscClaim(int) (func(), error) {
 	return claiming(p, c, 64), err
 }
 
-func fanIn(int) (func(), error) {
-	f, err := queue.NewFanIn(ringSize)
-	if err != nil {
-		return nil, err
+func fanIn(with func(writer, drainer, int) func()) func(int) (func(), error) {
+	return func(int) (func(), error) {
+		f, err := queue.NewFanIn(ringSize)
+		if err != nil {
+			return nil, err
+		}
+		p, err := f.NewProducer()
+		return with(p, f, 64), err
 	}
-	p, err := f.NewProducer()
-	return writing(p, f, 64), err
+}
+
+// spscPeek gives back spans of whatever is there, when the ring is full.
+func spscPeek(int) (func(), error) {
+	p, c, err := queue.NewSPSC(ringSize)
+	rec := make([]byte, 64)
+	return func() {
+		for {
+			if _, err := p.Write(rec); err == nil {
+				return
+			}
+			for s := c.Peek(64 << 10); s.Records() > 0; s = c.Peek(64 << 10) {
+				touch(0, s.Frames())
+				c.ReleaseTo(s.End())
+			}
+		}
+	}, err
 }
 
 func channelSend(int) (func(), error) {
@@ -131,6 +152,16 @@ func channelSharedSend(int) (func(), error) {
 	return sending(tx.TrySend, rx), err
 }
 
+func channelBlocking(int) (func(), error) {
+	tx, rx, err := channel.NewSPSC(ringSize, nil)
+	rec, ctx := make([]byte, 64), context.Background()
+	return func() {
+		_ = tx.Send(rec) // received at once, so there is room
+		got, _ := rx.Recv(ctx)
+		touch(0, got)
+	}, err
+}
+
 func sending(send func([]byte) error, rx *channel.Receiver) func() {
 	rec := make([]byte, 64)
 	return func() {
@@ -138,100 +169,4 @@ func sending(send func([]byte) error, rx *channel.Receiver) func() {
 		got, _ := rx.TryRecv()
 		touch(0, got)
 	}
-}
-
-// producer is a producer of a recorder whose archive goes when the program ends.
-func producer() (*recorder.Producer, error) {
-	dir, err := tempDir()
-	if err != nil {
-		return nil, err
-	}
-	rec, err := recorder.Open(dir, &recorder.Options{Journal: journal.Options{Sync: journal.SyncNone, SegmentSize: 1 << 30}})
-	if err != nil {
-		return nil, err
-	}
-	atEnd(func() { _ = rec.Close(context.Background()) }) // the counts are made
-	return rec.Producer("guard", &recorder.ProducerOptions{LaneSize: ringSize, Overload: recorder.OverloadWait})
-}
-
-func recorderWrite(int) (func(), error) {
-	p, err := producer()
-	rec := make([]byte, 64)
-	return func() { must(p.Write(rec)) }, err
-}
-
-func recorderWriteAt(int) (func(), error) {
-	p, err := producer()
-	rec := make([]byte, 64)
-	return func() { must(0, p.WriteAt(1, journal.KindData, 0, rec)) }, err
-}
-
-func must(_ int, err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-// archive makes an archive of n records of 256 bytes.
-func archive(n int) (dir string, err error) {
-	if dir, err = tempDir(); err != nil {
-		return "", err
-	}
-	w, err := journal.Open(dir, &journal.Options{Sync: journal.SyncNone, SegmentSize: 1 << 30})
-	if err != nil {
-		return "", err
-	}
-	const batch = 256
-	var frames []byte
-	for range batch {
-		frames = journal.AppendFrame(frames, journal.Record{Time: 1, Stream: 1, Payload: make([]byte, 256)})
-	}
-	if _, err := w.DefineStream("guard"); err != nil {
-		return "", err
-	}
-	for ; n > 0; n -= batch {
-		if _, err := w.AppendFrames(frames, batch); err != nil {
-			return "", err
-		}
-	}
-	return dir, w.Close()
-}
-
-func journalRead(n int) (func(), error) {
-	dir, err := archive(n)
-	if err != nil {
-		return nil, err
-	}
-	r, err := journal.OpenReader(dir, nil)
-	ctx := context.Background()
-	return func() {
-		rec, err := r.Next(ctx)
-		if err != nil {
-			panic(err)
-		}
-		touch(0, rec.Payload)
-	}, err
-}
-
-func journalVerify(n int) (func(), error) {
-	dir, err := archive(n)
-	verified := false
-	return func() { // the first call verifies for all n
-		if !verified {
-			verified = true
-			if rep, err := journal.Verify(dir, nil); err != nil || rep.Verdict != journal.Clean {
-				panic(fmt.Sprint(rep, err))
-			}
-		}
-	}, err
-}
-
-var atEnds []func()
-
-func atEnd(f func()) { atEnds = append(atEnds, f) }
-
-func tempDir() (string, error) {
-	dir, err := os.MkdirTemp("", "logbuf-guard-")
-	atEnd(func() { _ = os.RemoveAll(dir) })
-	return dir, err
 }

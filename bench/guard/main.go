@@ -91,7 +91,7 @@ func instructions(name string, n int) (int64, error) {
 // tolerance is how much a count may differ from the recorded one, as a share of
 // it: a call that goes on in another goroutine is cut into pieces by chance.
 func tolerance(name string) float64 {
-	if strings.HasPrefix(name, "recorder ") {
+	if strings.HasPrefix(name, "recorder ") || strings.HasPrefix(name, "tracebuf ") {
 		return 0.08
 	}
 	return 0.03
