@@ -24,8 +24,13 @@ type memory struct {
 	mask uint64         // capacity - 1
 }
 
+// newMemory touches each page, so that no producer of the first lap waits for the
+// system to find one.
 func newMemory(capacity int) memory {
 	words := make([]step.Uint64, capacity/headerLen)
+	for i := 0; i < len(words); i += pageSize / headerLen {
+		words[i] = step.Uint64{}
+	}
 	base := unsafe.Pointer(unsafe.SliceData(words))
 	return memory{
 		base: base,
@@ -33,6 +38,9 @@ func newMemory(capacity int) memory {
 		mask: uint64(capacity) - 1,
 	}
 }
+
+// pageSize is the smallest size of a page of memory. Only speed rests on it.
+const pageSize = 4096
 
 func (m *memory) word(pos uint64) *step.Uint64 {
 	return (*step.Uint64)(unsafe.Add(m.base, pos&m.mask))
