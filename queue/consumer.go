@@ -35,6 +35,7 @@ type Consumer struct {
 	released uint64
 	head     uint64
 	lazy     uint64 // how far released may run ahead of head before it is shown
+	shown    uint64 // how often that was done
 
 	// releaseSkips moved released from asked to skipEnd: the caller, who does not
 	// know of skips, may name what lies between.
@@ -289,7 +290,12 @@ func (c *Consumer) show() {
 	switch {
 	case c.keep:
 	case r.shared:
-		raise(&c.stats.readMark, r.tail.load()&^closedBit-c.head)
+		end := c.pos
+		if c.released-c.head >= c.lazy || c.shown%lookEvery == 0 {
+			end = r.tail.load() &^ closedBit // the producers' line: not each time
+		}
+		c.shown++
+		raise(&c.stats.readMark, end-c.head)
 		r.mem.zero(c.head, c.released) // producers that see the new head may claim anywhere here
 	default:
 		raise(&c.stats.readMark, c.pos-c.head)
@@ -309,6 +315,10 @@ func (c *Consumer) count() {
 	c.stats.records.Store(c.records)
 	c.stats.bytes.Store(c.bytes)
 }
+
+// lookEvery is how often, of the times that the head is shown, the consumer looks
+// how full an MPSC ring is. It also does whenever much is given back.
+const lookEvery = 64
 
 // poison fills released records of SPSC rings where the checks are on.
 const poison = 0xDB

@@ -54,8 +54,8 @@ func (m *memory) load(pos uint64) header { return header(disk(header(m.word(pos)
 // writer did before.
 func (m *memory) publish(pos uint64, h header) { m.word(pos).Store(disk(h)) }
 
-// release is publish for a producer that has the ring to itself, and looks at
-// nothing behind it: loads that follow may come before the store.
+// release is publish where the producer does not look at anything next that
+// rests on others seeing the header: loads that follow may come before the store.
 func (m *memory) release(pos uint64, h header) { step.StoreRelease(m.word(pos), disk(h)) }
 
 // settle replaces the header at pos if it is old, and publishes as publish

@@ -258,7 +258,7 @@ func (r *ring) claim(n int, own *account) (uint64, error) {
 		if pos == to {
 			continue
 		}
-		r.mem.publish(pos, claimMark(r.lap(pos), length))
+		r.mem.release(pos, claimMark(r.lap(pos), length))
 		return pos, nil
 	}
 }

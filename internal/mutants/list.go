@@ -38,7 +38,7 @@ var mutants = []mutant{
 	{name: "tail stored, not compared", file: "queue/shared.go", old: "if !r.tail.advance(tail, to) {", new: "if r.tail.store(to); false {"},
 	{name: "claims on a closed ring", file: "queue/shared.go",
 		old: "		tail := r.tail.load()\n		if tail&closedBit != 0 {\n			return 0, ErrClosed\n		}\n", new: "		tail := r.tail.load() &^ closedBit\n"},
-	{name: "claim not marked", file: "queue/shared.go", old: "		r.mem.publish(pos, claimMark(r.lap(pos), length))\n", new: ""},
+	{name: "claim not marked", file: "queue/shared.go", old: "		r.mem.release(pos, claimMark(r.lap(pos), length))\n", new: ""},
 	{name: "padding of a wrap not published", file: "queue/shared.go", old: "			r.mem.publish(tail, makeSkip(padding))\n", new: ""},
 	{name: "record must fit with its padding", file: "queue/shared.go", old: "if padding == 0 || !r.roomFor(tail+padding) {", new: "if true {"},
 	{name: "only the producers' copy of the head is asked", file: "queue/shared.go",
