@@ -96,8 +96,9 @@ func (m *memory) zero(from, to uint64) {
 // need. Lines that reach beyond to are left alone, because the producer may be
 // writing to them.
 func (m *memory) own(from, to uint64) {
+	base, mask := m.base, m.mask // to the compiler, each store may change what m has
 	for at := from &^ (cacheLine - 1); at != to&^(cacheLine-1); at += cacheLine {
-		m.clear(at + cacheLine - headerLen)
+		step.Store64((*uint64)(unsafe.Add(base, (at+cacheLine-headerLen)&mask)), 0)
 	}
 }
 
