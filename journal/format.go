@@ -68,5 +68,6 @@ func parseSegmentName(name string) (baseSeq, epoch uint64, ok bool) {
 	}
 	baseSeq, err1 := strconv.ParseUint(seqPart, 10, 64)
 	epoch, err2 := strconv.ParseUint(epochPart, 16, 64)
-	return baseSeq, epoch, err1 == nil && err2 == nil && baseSeq>>63 == 0 && epoch>>63 == 0 && name == segmentName(baseSeq, epoch)
+	exact := (len(epochPart) == 8 || epochPart[0] != '0') && !strings.ContainsAny(epochPart, "ABCDEF")
+	return baseSeq, epoch, err1 == nil && err2 == nil && baseSeq>>63 == 0 && epoch>>63 == 0 && exact
 }

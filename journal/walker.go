@@ -9,8 +9,12 @@ import (
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
 )
 
-// readAhead is how much a walker reads at once, so that small blocks do not cost a system call each.
-const readAhead = 256 << 10
+// readAhead is how much a walker reads at once, so that small blocks do not cost a system call each. It begins with minAhead, and doubles that
+// with each read that goes on where the last one ended: who hops from header to header, or wants one record, does not read what is between.
+const (
+	readAhead = 256 << 10
+	minAhead  = 4 << 10
+)
 
 // walker goes through the blocks of one segment in order, and checks each: magic, header checksum, limits, chain, sequence, payload
 // checksum, frames. It holds at most readAhead or one block of the segment's limit, whichever is more: 64 MiB + 64 at the very most, and
@@ -32,6 +36,7 @@ type walker struct {
 
 	buf    []byte // bytes of the file from bufOff on
 	bufOff int64
+	ahead  int    // how much was read at once, at least; 0 = nothing yet
 	scan   []byte // scratch of searchBlocks
 	raw    []byte // the frames of a compressed block
 
@@ -87,7 +92,11 @@ func (w *walker) peek(off int64, n int, end int64) ([]byte, error) {
 		have = int(w.bufOff + int64(len(w.buf)) - off)
 	}
 	rest := w.buf[len(w.buf)-have:]
-	want := int(min(int64(max(n, readAhead)), end-off))
+	if off > w.bufOff+int64(len(w.buf)) {
+		w.ahead = 0
+	}
+	w.ahead = min(max(2*w.ahead, minAhead), readAhead)
+	want := int(min(int64(max(n, w.ahead)), end-off))
 	if cap(w.buf) < want {
 		w.buf = append(make([]byte, 0, max(want, min(2*cap(w.buf), readAhead))), rest...)
 	} else {
