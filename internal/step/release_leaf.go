@@ -20,8 +20,8 @@ import "unsafe"
 //     are outside of that order.
 //   - The compiler merges plain stores, and removes those that a later one
 //     covers. It does neither across a call whose body it does not look into. A
-//     go:noinline function of one store is such a call, and the cheapest one; a
-//     stub in assembly takes its arguments through the stack. The runtime's own
+//     function of one store that is never inlined is such a call, and the cheapest
+//     one; a stub in assembly takes its arguments through the stack. The runtime's own
 //     publicationBarrier on amd64 is nothing but such a call.
 //   - x is 8-byte aligned, and one MOV of 8 bytes is atomic.
 //   - The other side loads with sync/atomic.
