@@ -56,6 +56,9 @@ func (a *archiver) run() {
 	r.clock.look()
 	for r.phase.Load() == running {
 		a.follow()
+		if r.phase.Load() != running {
+			break // no lane has another turn: what the last one could not write is given up
+		}
 		if r.opts.Linger < 0 || a.awaited || a.doze() {
 			a.sleep()
 		}

@@ -3,6 +3,7 @@ package recorder
 import (
 	"context"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -329,4 +330,36 @@ func TestConcurrentWaitsEndNaps(t *testing.T) {
 	}
 	wg.Wait()
 	mustClose(t, r)
+}
+
+// A lane whose records Close could not write to a full disk has no other turn
+// before the last look, though there is space again.
+func TestNoTurnBehindTheLastAttempt(t *testing.T) {
+	bothKinds(t, func(t *testing.T, shared bool) {
+		synctest.Test(t, func(t *testing.T) {
+			f := new(fakeArchive)
+			o, _ := (&Options{LaneSize: 1024, Stage: true}).withDefaults()
+			r := newRecorder(f, o)
+			f.before = func(n int, _ []byte) (int, error) {
+				if n > 1 {
+					return 0, nil
+				}
+				r.stop() // the next attempt is the last
+				return 0, &journal.WriteError{Full: true, Err: syscall.ENOSPC}
+			}
+			p := mustProducer(t, r, "a", &ProducerOptions{Shared: shared, Urgent: true})
+			const size, offered = 16, 20 // 32 bytes of the lane each: three batches
+			for range offered {
+				mustWrite(t, p, "0123456789012345")
+			}
+			newArchiver(r).run()
+			s := streamStats(t, r, "a")
+			if s.Records+s.Lost != offered || s.Bytes != size*s.Records || s.LostBytes != size*s.Lost {
+				t.Errorf("stats %+v", s)
+			}
+			if got := replay(t, f.all(), 1); uint64(len(got.data)) != s.Records || got.lost != s.Lost {
+				t.Errorf("the archive has %d records and says that %d are lost; stats %+v", len(got.data), got.lost, s)
+			}
+		})
+	})
 }
