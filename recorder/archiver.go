@@ -13,7 +13,7 @@ import (
 const (
 	maxBatch  = 256 << 10              // bytes that one lane may write in its turn
 	idleTurns = 8                      // rounds that find nothing, with a yield behind each, before an archiver that follows its producers sleeps
-	dozeFor   = time.Second            // how long the archiver finds nothing, dozing, before it sleeps
+	dozeFor   = 100 * time.Millisecond // how long the archiver finds nothing, dozing, before it sleeps
 	lossDelay = 100 * time.Millisecond // how long a loss waits for the stream's next record
 	passDelay = time.Second            // between attempts to pass a stalled claim that cannot be passed yet
 )

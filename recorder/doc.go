@@ -230,7 +230,7 @@
 //
 // An archiver that has written what there was naps for Options.Linger, 1 ms by
 // default, looks, and naps again: records may lie in their lanes that long. When
-// nothing has come for a second it sleeps until somebody wakes it. A commit costs
+// nothing has come for 100 ms it sleeps until somebody wakes it. A commit costs
 // one load while the archiver is awake and a compare more while it naps; at most
 // one producer pays for ending a sleep. What ends which:
 //

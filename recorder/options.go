@@ -100,7 +100,7 @@ type Options struct {
 	// With it, a record is handed to the system up to Linger later than without,
 	// and what timer and scheduler add, 1 ms on many systems; kill -9 takes that
 	// much more. WaitDurable and Close do not wait for it, nor do a lane that is
-	// half full, a claim or write that finds no room, and losses. After a second
+	// half full, a claim or write that finds no room, and losses. After 100 ms
 	// in which nothing came the archiver sleeps, and the next record wakes it.
 	Linger time.Duration
 

@@ -188,7 +188,7 @@ var mutants = []mutant{
 	{name: "abort does not wake", file: "channel/claim.go", old: "	c.claim.Abort()\n	c.waker.wake() //", new: "	c.claim.Abort()\n	//"},
 	{name: "close does not wake", file: "channel/shared.go", old: "		s.ring.Close()\n		s.wake()\n", new: "		s.ring.Close()\n"},
 	{name: "a claim on a level closed meanwhile does not wake", file: "channel/shared.go", old: "	if s.core.levels && s.handles.Load() == 0 {", new: "	if s.core.levels && s.handles.Load() < 0 {", explore: "ExploreLevelClosed"},
-	{name: "a sender's clone counts for all", file: "channel/shared.go", old: "ring: s.ring.Clone(), core", new: "ring: s.ring, core"},
+	{name: "a sender's clone counts for all", file: "channel/shared.go", old: "ring: s.ring.Clone(), waker", new: "ring: s.ring, waker"},
 	{name: "a full ring does not wake", file: "channel/sender.go", old: "	case errors.Is(err, queue.ErrFull):\n		w.wake()\n", new: "	case errors.Is(err, queue.ErrFull):\n"},
 	{name: "no last look at the deadline", file: "channel/receiver.go",
 		old: "			if over, err := r.look(); over {\n				return err\n			}\n			return os.ErrDeadlineExceeded", new: "			return os.ErrDeadlineExceeded"},
