@@ -94,7 +94,7 @@ func (a *archiver) follow() {
 // the archiver has something worth a write.
 func (a *archiver) doze() (quiet bool) {
 	r := a.rec
-	for idle := time.Duration(0); ; {
+	for last := time.Now(); ; {
 		r.parker.Doze()
 		found := a.round()
 		if a.more || a.brisk || a.awaited || r.phase.Load() != running {
@@ -102,8 +102,8 @@ func (a *archiver) doze() (quiet bool) {
 			return false
 		}
 		if found {
-			idle = 0
-		} else if idle >= dozeFor {
+			last = time.Now()
+		} else if time.Since(last) >= dozeFor {
 			r.parker.Disarm()
 			return true
 		}
@@ -113,7 +113,6 @@ func (a *archiver) doze() (quiet bool) {
 		}
 		a.park(nap)
 		r.clock.tick()
-		idle += nap
 	}
 }
 
@@ -218,7 +217,7 @@ func (a *archiver) visit(l *lane) (worked bool) {
 		a.more = a.more || worked
 		return worked
 	}
-	a.more = a.more || int64(committed-span.End()) > 0
+	a.more = a.more || int64(committed-span.End()) > 0 || l.retired.Load() // drained by now: it goes, and others may have waited for that
 	l.idleSince = time.Time{}
 	l.stalledSince(0)
 	l.ended = span.End()
@@ -242,6 +241,7 @@ func (a *archiver) visit(l *lane) (worked bool) {
 	}
 	l.archived(records, l.payloadSeen(records), a.journal.NextSeq())
 	l.drained.publish(l.out.Position())
+	a.more = a.more || l.losses.pending.Load() // behind the span: lossDelay begins
 	return true
 }
 

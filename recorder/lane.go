@@ -56,6 +56,7 @@ type lane struct {
 	settled   atomic.Uint64
 	limit     atomic.Uint64
 	stalled   atomic.Int64
+	longest   atomic.Int64 // record that was committed in a nap, or found no room: what a nap leaves room for
 }
 
 // mark packs what a lane's producer has committed into one word, so that one
@@ -109,6 +110,19 @@ func (l *lane) lose(pos func() uint64, e loss) (booked bool) {
 		t.lose(e.reason, e.records, e.bytes)
 	}
 	return l.losses.add(pos, e)
+}
+
+// remember returns the longest record that was ever passed to it.
+func (l *lane) remember(n int) int {
+	for {
+		old := l.longest.Load()
+		if int64(n) <= old {
+			return int(old)
+		}
+		if l.longest.CompareAndSwap(old, int64(n)) {
+			return n
+		}
+	}
 }
 
 func (l *lane) refuse() {

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -361,5 +362,87 @@ func TestNoTurnBehindTheLastAttempt(t *testing.T) {
 				t.Errorf("the archive has %d records and says that %d are lost; stats %+v", len(got.data), got.lost, s)
 			}
 		})
+	})
+}
+
+// Records of sizes that change find room as they do without naps. The lane learns
+// from the first one how long they get.
+func TestNapsLeaveRoomForLongRecords(t *testing.T) {
+	for name, sizes := range map[string][]int{"short, long": {100, 60 << 10}, "a quarter, a third": append(slices.Repeat([]int{1000}, 28), 20<<10)} {
+		t.Run(name, func(t *testing.T) {
+			bothKinds(t, func(t *testing.T, shared bool) {
+				synctest.Test(t, func(t *testing.T) {
+					f := new(fakeArchive)
+					o, _ := (&Options{}).withDefaults()
+					r := startFake(t, f, &o)
+					p := mustProducer(t, r, "a", &ProducerOptions{LaneSize: 64 << 10, Shared: shared})
+					for range 100 {
+						for _, n := range sizes {
+							_, _ = p.Write(make([]byte, n)) // what is dropped is counted
+							time.Sleep(900 * time.Microsecond / time.Duration(len(sizes)-1))
+							synctest.Wait()
+						}
+						time.Sleep(10 * time.Millisecond)
+					}
+					if s := p.Stats(); s.Lost > 1 {
+						t.Errorf("%d records lost", s.Lost)
+					}
+					mustClose(t, r)
+				})
+			})
+		})
+	}
+}
+
+// A loss behind the last record of a batch is written after lossDelay.
+func TestNapKeepsNoLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, r := napping(t, Options{})
+		p := mustProducer(t, r, "a", nil)
+		mustWrite(t, p, "x") // does not end the nap
+		p.Lose(1, 1, journal.LossSource)
+		time.Sleep(2 * lossDelay)
+		synctest.Wait()
+		if n := len(f.all()); n != 2 {
+			t.Errorf("%d of record and loss after %v", n, 2*lossDelay)
+		}
+		mustClose(t, r)
+	})
+}
+
+// One look before a nap takes the lane of a closed producer to its end, lets it
+// go, and takes what waits behind it.
+func TestLookTakesRetiredLanes(t *testing.T) {
+	f := new(fakeArchive)
+	o, _ := (&Options{Linger: time.Hour}).withDefaults()
+	r := newRecorder(f, o)
+	a := newArchiver(r)
+	p := mustProducer(t, r, "a", nil)
+	mustWrite(t, p, "x")
+	_ = p.Close() // ends no nap: there is none yet
+	mustWrite(t, mustProducer(t, r, "a", nil), "y")
+	a.round()
+	if !a.more {
+		t.Error("the archiver would nap now")
+	}
+	if a.round(); len(f.all()) != 2 {
+		t.Errorf("%d of 2 records behind another look", len(f.all()))
+	}
+	r.stop()
+	a.finish()
+}
+
+// However short the naps are, they come to an end.
+func TestShortLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := (&Options{Linger: 1}).withDefaults()
+		r := startFake(t, new(fakeArchive), &o)
+		mustWrite(t, mustProducer(t, r, "a", nil), "x")
+		time.Sleep(dozeFor + 10*minLinger)
+		synctest.Wait()
+		if r.clock.until.Load() != 0 {
+			t.Error("the archiver does not sleep")
+		}
+		mustClose(t, r)
 	})
 }

@@ -186,6 +186,7 @@ func (p *Producer) tryClaim(t int64, kind, flags uint8, n int) (Claim, error) {
 	if err != nil {
 		if err == queue.ErrFull {
 			// Padding may have been published that the archiver has to step over.
+			p.lane.remember(n)
 			p.rec.parker.Rouse()
 			return Claim{}, err
 		}
@@ -235,7 +236,7 @@ func (p *Producer) nudge(n int) {
 	if p.shared != nil {
 		pos = p.shared.Position()
 	}
-	if int64(pos-p.lane.drained.pos.Load()) > int64(p.lane.capacity/2-n) {
+	if int64(pos-p.lane.drained.pos.Load()) > int64(p.lane.capacity/2-p.lane.remember(n)) {
 		p.rec.parker.Rouse()
 	} else {
 		p.rec.parker.Wake()
