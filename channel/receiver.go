@@ -49,7 +49,7 @@ func (r *Receiver) Recv(ctx context.Context) ([]byte, error) {
 // RecvTimeout is Recv with a limit of d on the wait; then the error is
 // os.ErrDeadlineExceeded. With d ≤ 0 it does not wait.
 func (r *Receiver) RecvTimeout(d time.Duration) ([]byte, error) {
-	if rec, ok := r.TryRecv(); ok {
+	if rec, ok := r.tryRecv(); ok {
 		return rec, nil
 	}
 	if d <= 0 {
@@ -82,6 +82,13 @@ func (r *Receiver) recv(ctx context.Context, deadline time.Time) ([]byte, error)
 
 // TryRecv returns the next record if there is one.
 func (r *Receiver) TryRecv() (rec []byte, ok bool) {
+	if rec, ok = r.tryRecv(); !ok {
+		r.run = 0
+	}
+	return rec, ok
+}
+
+func (r *Receiver) tryRecv() (rec []byte, ok bool) {
 	if r.closed {
 		return nil, false
 	}
@@ -128,7 +135,9 @@ func (r *Receiver) Drain(limit int, fn func(typ int32, rec []byte)) int {
 	if n == 0 && r.core.pass() {
 		n = r.core.ring.Drain(limit, fn)
 	}
-	r.run += time.Duration(n)
+	if r.run += time.Duration(n); n == 0 {
+		r.run = 0
+	}
 	return n
 }
 
@@ -143,7 +152,9 @@ func (r *Receiver) Peek(maxBytes int) queue.Span {
 	if s.Records() == 0 && r.core.pass() {
 		s = r.core.ring.Peek(maxBytes)
 	}
-	r.run += time.Duration(s.Records())
+	if r.run += time.Duration(s.Records()); s.Records() == 0 {
+		r.run = 0
+	}
 	return s
 }
 

@@ -38,9 +38,10 @@ func (c Claim) Bytes() []byte {
 	return c.p.ring.mem.bytes(c.p.tail+headerLen, c.hdr.payload())
 }
 
-// Commit publishes the record. It returns false, and nothing is published,
-// only if the claim had been abandoned: the consumer had passed it as stalled,
-// or its producer was closed before.
+// Commit publishes the record; see Producer.Fence about what the caller looks at
+// next. It returns false, and nothing is published, only if the claim had been
+// abandoned: the consumer had passed it as stalled, or its producer was closed
+// before.
 //
 // Commit panics if the claim is not open any more: committed or aborted
 // before, or, with an unshared producer, replaced by a later claim or write.

@@ -43,6 +43,10 @@
 // head passes the space back. docs/PROTOCOL.md draws every state and names the
 // interleaving that each store prevents.
 //
+// A consumer that finds nothing polls; package channel has consumers that sleep.
+// Who builds such a thing on an SPSC ring, lane or FanOut needs Producer.Fence, or
+// FanOut.Fence, between a record and the look whether the consumer sleeps.
+//
 // # What goes wrong, and what it costs
 //
 // A forgotten claim of an unshared producer costs nothing: its next claim or

@@ -3,6 +3,8 @@ package queue
 import (
 	"fmt"
 	"math/bits"
+
+	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
 // maxWorkers bounds what NewFanOut allocates together with maxCapacity.
@@ -32,7 +34,8 @@ const maxWorkers = 1024
 // Producer, that call may take its place, and then its Commit panics.
 type FanOut struct {
 	lanes []*Producer
-	turn  int // the worker that SendNext asks first
+	turn  int         // the worker that SendNext asks first
+	fence step.Uint32 // nobody reads it, see Fence
 }
 
 // NewFanOut makes a lane for each of 1 to 1024 workers, and returns their
@@ -106,6 +109,11 @@ func (f *FanOut) passed(err error) {
 		f.turn = 0
 	}
 }
+
+// Fence orders everything that was sent before whatever the goroutine loads next.
+// Whoever wakes workers that sleep calls it behind the records; see
+// Producer.Fence.
+func (f *FanOut) Fence() { f.fence.Store(1) }
 
 // Worker is the worker that records of key go to: an index of the consumers
 // that NewFanOut returned. Keys need not be random: their bits are mixed first,

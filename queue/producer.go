@@ -82,7 +82,8 @@ func (p *Producer) TryClaimTyped(typ int32, n int) (Claim, error) {
 }
 
 // Write publishes rec as one record of type 1. It returns len(rec) and nil, or
-// 0 and one of TryClaim's errors.
+// 0 and one of TryClaim's errors. Before a look whether the consumer sleeps,
+// call Fence.
 func (p *Producer) Write(rec []byte) (int, error) {
 	if err := p.WriteTyped(typeDefault, rec); err != nil {
 		return 0, err
@@ -143,7 +144,16 @@ func (p *Producer) Append(max int, encode func(dst []byte) ([]byte, error)) erro
 // goroutine loads next. Writes and commits alone do not: a goroutine may load
 // what it loads next before the consumer can see the record. Whoever puts the
 // consumer to sleep, and looks behind each record whether to wake it, calls
-// Fence in between; package channel does. Rings of several producers need none.
+// Fence in between, and so does whoever sends to a channel that may be full:
+//
+//	p.Write(rec)
+//	p.Fence() // without it, "full" may be an old look, and the consumer sleeps on
+//	select {
+//	case wake <- struct{}{}:
+//	default:
+//	}
+//
+// Package channel does it for its users. Rings of several producers need none.
 func (p *Producer) Fence() { p.fence.Store(1) }
 
 // Capacity is the size of the ring in bytes, a power of two.

@@ -418,8 +418,10 @@ func TestSessionBeginsWhileTheDiskHangs(t *testing.T) {
 	}
 	st := sessions.Stats()
 	close(hold)
-	for sessions.Stats().Sessions[1].Recording.LaneCapacity == 0 {
-		time.Sleep(time.Millisecond)
+	for i := range 2 { // the first session's stream may have been held up, too
+		for sessions.Stats().Sessions[i].Recording.LaneCapacity == 0 {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	if err := sessions.Record(false, order("C", "D", 4)); err != nil {
 		t.Fatal(err)
