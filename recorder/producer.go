@@ -226,11 +226,9 @@ func (p *Producer) committed(n int) bool {
 }
 
 // nudge is behind a call that leaves work for the archiver and finds it asleep.
-// It ends a nap only if the lane is crowded: if another record of n bytes would
-// make it more than half full. Until then there is room for one of a quarter of
-// the lane, with the padding before it; a longer one ends the nap by itself. What
-// the archiver has published of its position counts: that word is not written
-// while it naps.
+// It ends a nap only if the lane is crowded: if another record as long as the
+// longest one so far would make it more than half full. What the archiver has
+// published of its position counts: that word is not written while it naps.
 func (p *Producer) nudge(n int) {
 	pos := p.last
 	if p.shared != nil {
