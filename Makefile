@@ -54,7 +54,7 @@ fuzz: ## each fuzz target for FUZZTIME
 		for n in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
 			echo "== $$m: $$(dirname $$f) $$n"; $(GO) test -run '^$$' -fuzz "^$$n\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); done; done); done
 
-bench: ## one table for each question, beside peers, and plots into docs/bench; half an hour on an idle machine
+bench: ## one table for each question, beside peers, and plots into docs/bench; a quarter of an hour on an idle machine
 	cd bench && $(GO) run ./tables -rounds 11 -svg ../docs/bench
 
 bench-guard: ## compares the instructions of the hot calls with the recorded counts; needs Debian's valgrind
