@@ -204,7 +204,7 @@ var mutants = []mutant{
 	{name: "Disarm does not take Doze back", file: "internal/park/park.go", old: "	if !p.end(p.state.Load()) {", new: "	if !p.end(armed) {"},
 
 	// Recorder
-	{name: "a nap begins without another look", file: "recorder/archiver.go", old: "		found := a.round()\n		if a.more", new: "		found := idle > 0 && a.round()\n		if a.more", run: recorderTests},
+	{name: "a nap begins without another look", file: "recorder/archiver.go", old: "		found := a.round()\n		if a.more", new: "		found := time.Since(last) > 0 && a.round()\n		if a.more", run: recorderTests},
 	{name: "a nap overtakes an alarm", file: "recorder/archiver.go", old: "			nap = min(nap, a.alarm)\n", new: "", run: recorderTests},
 	{name: "naps for ever", file: "recorder/archiver.go", old: "time.Since(last) >= dozeFor", new: "time.Since(last) < 0", run: recorderTests},
 	{name: "a nap in front of what a retired lane held up", file: "recorder/archiver.go", old: " || l.retired.Load() //", new: " //", run: recorderTests},
