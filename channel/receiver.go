@@ -83,7 +83,7 @@ func (r *Receiver) recv(ctx context.Context, deadline time.Time) ([]byte, error)
 // TryRecv returns the next record if there is one.
 func (r *Receiver) TryRecv() (rec []byte, ok bool) {
 	if rec, ok = r.tryRecv(); !ok {
-		r.run = 0
+		r.took(0)
 	}
 	return rec, ok
 }
@@ -135,9 +135,7 @@ func (r *Receiver) Drain(limit int, fn func(typ int32, rec []byte)) int {
 	if n == 0 && r.core.pass() {
 		n = r.core.ring.Drain(limit, fn)
 	}
-	if r.run += time.Duration(n); n == 0 {
-		r.run = 0
-	}
+	r.took(n)
 	return n
 }
 
@@ -152,9 +150,7 @@ func (r *Receiver) Peek(maxBytes int) queue.Span {
 	if s.Records() == 0 && r.core.pass() {
 		s = r.core.ring.Peek(maxBytes)
 	}
-	if r.run += time.Duration(s.Records()); s.Records() == 0 {
-		r.run = 0
-	}
+	r.took(s.Records())
 	return s
 }
 
@@ -273,6 +269,13 @@ func (r *Receiver) await(ctx context.Context, deadline time.Time) error {
 			}
 			return os.ErrDeadlineExceeded
 		}
+	}
+}
+
+// took counts n records of the run. A caller who polls and finds nothing ends it.
+func (r *Receiver) took(n int) {
+	if r.run += time.Duration(n); n == 0 {
+		r.run = 0
 	}
 }
 

@@ -114,12 +114,7 @@ func (b *backup) blocks(f vfs.File, hdr segmentHeader, it backupItem, out vfs.Fi
 		return nil, err
 	}
 	end, flags, seal := it.end, it.flags, it.seal
-	if end == toFooter {
-		if bad != "" {
-			return nil, b.damaged(it, "footer is missing or damaged")
-		}
-		end, flags, seal = int64(t.dataEnd), t.flags, true
-	} else if hdr.rewritten() { // compressed since the plan was made: it has grown to its end, too
+	if end == toFooter || hdr.rewritten() { // compressed since the plan was made: it has grown to its end, too
 		if bad != "" {
 			return nil, b.damaged(it, "footer is missing or damaged")
 		}

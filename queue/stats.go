@@ -10,6 +10,10 @@ import "sync/atomic"
 // finds the ring empty. Until then Records and Bytes may lag by an eighth of
 // the capacity. Clones of a SharedProducer count for themselves, at once; see
 // SharedProducer.Stats.
+//
+// For HighWater, an SPSC producer looks every 1/16 of the capacity, the consumer of
+// an MPSC ring whenever it gives an eighth of it back, and every 64th time it
+// gives back less.
 type Stats struct {
 	Records   uint64 // records that the consumer has read; of a clone: that it has committed
 	Bytes     uint64 // their payload, in bytes
@@ -18,7 +22,7 @@ type Stats struct {
 	Abandoned uint64 // claims that the consumer passed over; their Commit returns false
 	Padding   uint64 // bytes lost to padding before the end of the buffer
 	Late      uint64 // records that a FanIn by time delivered behind a later one; 0 for other rings
-	HighWater int    // the most bytes in use that either side has seen, headers included; a producer looks every 1/16 of the capacity
+	HighWater int    // the most bytes in use that either side has seen, headers included; see below how often they look
 }
 
 // counters holds what Stats shows. Each has one kind of writer: records,

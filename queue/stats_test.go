@@ -101,3 +101,26 @@ func TestPosition(t *testing.T) {
 		}
 	})
 }
+
+// A consumer that gives back little at a time finds out in time how full an MPSC
+// ring is, though it does not look each time.
+func TestHighWaterOfSmallReleases(t *testing.T) {
+	p, c, _ := NewMPSC(8192)
+	rec := make([]byte, 16) // 24 bytes of the ring
+	read := func(n int) {
+		for range n {
+			c.Next()
+			c.Release()
+		}
+	}
+	mustWrite(t, p, rec)
+	read(1) // it looks
+	const records = 200
+	for range records {
+		mustWrite(t, p, rec)
+	}
+	read(lookEvery)
+	if got, least := c.Stats().HighWater, (records-lookEvery)*24; got < least || got > records*24 {
+		t.Errorf("high-water mark %d, between %d and %d bytes were in use", got, least, records*24)
+	}
+}

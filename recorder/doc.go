@@ -35,8 +35,8 @@
 // cost nothing, and be as old as its last write; that is not offered.
 //
 // The archiver compares the clocks every second, and when it wakes up; while it
-// sleeps (naps do not count, see Sleeping), and from two seconds after it has compared them, as when a write takes
-// long, the wall clock is asked. Small differences, as slewing makes, are
+// sleeps (naps do not count, see Sleeping), and from two seconds after it has
+// compared them, as when a write takes long, the wall clock is asked. Small differences, as slewing makes, are
 // followed. A wall clock that is off by 50 ms or more was set, or the machine
 // slept: the archiver puts a clock record (journal.ClockStep) into the archive
 // and Stats.ClockSteps counts it. Daemons that slew the clock step it by
@@ -242,8 +242,8 @@
 //	WaitDurable, and a commit that one waits for         yes   yes
 //	Close of a producer or the recorder                  yes   yes
 //
-// A lane is crowded if another record like that would make it more than half full:
-// until then the next one has room. A claim that finds no room may need padding
+// A lane is crowded if another record as long as its longest would make it more
+// than half full: until then the next one has room. A claim that finds no room may need padding
 // stepped over, an Abort may free what was committed behind it, a WaitDurable may
 // wait for a claim that is stalled. While somebody waits for an open claim there
 // are no naps, so that its commit is seen at once. Nor are there while lanes fill

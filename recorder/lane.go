@@ -24,6 +24,7 @@ const lineSize = 128
 //	limit      the archiver, once, while it freezes the lanes
 //	stalled    the archiver: when it met the open claim that holds it up, by
 //	           clock.age; 0: there is none
+//	longest    producers, by compare-and-swap, while the archiver naps or there is no room
 //	the rest   the archiver alone, or nobody after construction
 type lane struct {
 	stream   *stream

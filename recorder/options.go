@@ -94,16 +94,17 @@ type Options struct {
 
 	// Linger is how long the archiver leaves records in their lanes, so that a
 	// producer that writes at a pace does not wake it again and again, and that
-	// it writes many records at a time; default 1 ms, 50 µs at least, negative: none, it writes
-	// each record as soon as it can, and a record that finds it asleep wakes it.
+	// it writes many records at a time; default 1 ms, 50 µs at least. Negative:
+	// not at all; it writes each record as soon as it can, and a record that finds
+	// it asleep wakes it.
 	//
 	// With it, a record is handed to the system up to Linger later than without,
 	// and what timer and scheduler add, 1 ms on many systems; kill -9 takes that
 	// much more. WaitDurable and Close do not wait for it, nor do a lane that is
 	// half full, a claim or write that finds no room, and losses. A lane keeps room
 	// for as long a record as it has seen; the first one that is much longer than
-	// all before it can find the lane half full and no room. After 100 ms
-	// in which nothing came the archiver sleeps, and the next record wakes it.
+	// all before it can find the lane half full and no room. After 100 ms in which
+	// nothing came the archiver sleeps, and the next record wakes it.
 	Linger time.Duration
 
 	// Stage copies each batch before it is checksummed and written. Without
