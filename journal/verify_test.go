@@ -2,6 +2,8 @@ package journal
 
 import (
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -216,5 +218,46 @@ func TestVerifyTrimmedOrLost(t *testing.T) {
 				t.Errorf("%+v, want %+v", g, test.want)
 			}
 		})
+	}
+}
+
+// The totals of streams are right whether a block has records of one or of
+// several, and other records among them.
+func TestVerifyTotalsOfBlocks(t *testing.T) {
+	mem := vfs.NewMem()
+	w := mustOpen(t, memDir, &Options{FS: mem, Sync: SyncNone, SegmentSize: minSegmentSize})
+	var ids []uint16
+	for _, name := range []string{"a", "b", "c"} {
+		id, err := w.DefineStream(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	want := map[uint16]StreamTotal{}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 1500 {
+		var frames []byte
+		streams, n := 1+rng.IntN(len(ids)), 1+rng.IntN(8)
+		first := rng.IntN(len(ids))
+		for range n {
+			id := ids[(first+rng.IntN(streams))%len(ids)]
+			rec := Record{Time: int64(rng.Uint64() >> 1), Kind: KindData, Stream: id, Payload: make([]byte, rng.IntN(100))}
+			frames = AppendFrame(frames, rec)
+			total := want[id]
+			total.add(uint64(len(rec.Payload)), rec.Time)
+			want[id] = total
+		}
+		if rng.IntN(4) == 0 {
+			frames, n = AppendFrame(frames, Record{Time: 1, Kind: KindMark, Stream: ids[first], Payload: AppendMark(nil, []byte("m"))}), n+1
+		}
+		if _, err := w.AppendFrames(frames, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, w)
+	rep, err := Verify(memDir, &VerifyOptions{FS: mem})
+	if err != nil || rep.Verdict != Clean || !maps.Equal(rep.Totals, want) {
+		t.Errorf("%v, %v, totals %+v, want %+v", err, rep.Verdict, rep.Totals, want)
 	}
 }
