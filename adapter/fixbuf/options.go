@@ -35,7 +35,9 @@ type Options struct {
 
 	// Overload is what happens to a message that finds its lane full; default
 	// recorder.OverloadDrop. With OverloadWait, reading and writing the
-	// connection wait.
+	// connection wait. It is also what happens to the first messages of a session
+	// whose stream a busy disk does not let the archiver make: with OverloadWait they
+	// wait, else for one second at most, and those behind it are lost until it is made.
 	Overload recorder.Overload
 
 	// Urgent makes the sessions' streams urgent, see recorder.ProducerOptions.

@@ -387,37 +387,85 @@ func TestSessionsShareConnection(t *testing.T) {
 	}
 }
 
-// A disk that hangs when a session begins holds its first message up for a second, and
-// what comes until there is a stream is lost, and said to be.
-func TestSessionBeginsWhileTheDiskHangs(t *testing.T) {
-	r := &rig{t: t, dir: t.TempDir()}
+// hanging returns sessions over a disk that hangs until release is called, and what the
+// message gives, or will, whose session began first.
+func hanging(t *testing.T, o *Options) (r *rig, sessions *Recorder, first chan error, release func()) {
+	r = &rig{t: t, dir: t.TempDir()}
 	disk := vfs.NewFault(nil)
 	var err error
 	if r.rec, err = recorder.Open(r.dir, &recorder.Options{Journal: journal.Options{FS: disk}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.close)
-	sessions := NewRecorder(r.rec, nil)
+	sessions = NewRecorder(r.rec, o)
 	hold, hangs := make(chan struct{}), make(chan struct{})
-	var once sync.Once
+	release = sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release)
+	hung := sync.OnceFunc(func() { close(hangs) })
 	disk.SetHook(func(_ int, op vfs.Op) vfs.Verdict {
 		if op.Kind == vfs.OpWrite {
-			once.Do(func() { close(hangs) })
+			hung()
 			<-hold
 		}
 		return vfs.Verdict{}
 	})
-	if err := sessions.Record(false, order("A", "B", 1)); err != nil {
+	first = make(chan error, 1)
+	go func() { first <- sessions.Record(false, order("A", "B", 1)) }()
+	<-hangs
+	return r, sessions, first, release
+}
+
+// Under OverloadWait, a session that begins while the disk hangs loses nothing, however
+// long that takes; and Close ends the waiting.
+func TestSessionWaitsForItsStream(t *testing.T) {
+	r, sessions, first, release := hanging(t, &Options{Overload: recorder.OverloadWait})
+	done := make(chan error, 2)
+	record := func(who string) { done <- sessions.Record(false, order(who, "D", 1)) }
+	go record("C")
+	select {
+	case err := <-done:
+		t.Fatalf("not held up: %v", err)
+	case <-time.After(openPatience + 200*time.Millisecond):
+	}
+	release()
+	if err := errors.Join(<-first, <-done); err != nil {
 		t.Fatal(err)
 	}
-	<-hangs
+	sessions.Close()
+	if entries, losses := r.contents(); len(entries) != 2 || len(losses) != 0 {
+		t.Errorf("%d records, losses %+v", len(entries), losses)
+	}
+
+	r, sessions, _, release = hanging(t, &Options{Overload: recorder.OverloadWait})
+	go record("C")
+	for len(sessions.Stats().Sessions) < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	sessions.Close()
+	if err := <-done; !errors.Is(err, recorder.ErrClosed) {
+		t.Errorf("Close ends the waiting with %v", err)
+	}
+	if n := sessions.Stats().Unrecorded; n == 0 {
+		t.Error("the message is not counted")
+	}
+	release()
+	r.contents()
+}
+
+// A disk that hangs when a session begins holds its first message up for a second, and
+// what comes until there is a stream is lost, and said to be.
+func TestSessionBeginsWhileTheDiskHangs(t *testing.T) {
+	r, sessions, first, release := hanging(t, nil)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
 	for i := 1; i <= 3; i++ {
 		if err := sessions.Record(false, order("C", "D", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	st := sessions.Stats()
-	close(hold)
+	release()
 	for i := range 2 { // the first session's stream may have been held up, too
 		for sessions.Stats().Sessions[i].Recording.LaneCapacity == 0 {
 			time.Sleep(time.Millisecond)

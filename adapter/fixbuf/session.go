@@ -67,7 +67,7 @@ func (s *session) opened(p *recorder.Producer, err error) {
 		return
 	}
 	if s.early.records > 0 {
-		p.Lose(s.early.records, s.early.bytes, journal.LossWrite)
+		p.Lose(s.early.records, s.early.bytes, journal.LossOverload)
 	}
 	if s.closed {
 		_ = p.Close() // never fails
@@ -75,25 +75,33 @@ func (s *session) opened(p *recorder.Producer, err error) {
 }
 
 // openPatience is how long the first messages of a session wait for its stream to be
-// made. A disk that hangs may hold that up, and must not hold up the session.
+// made, unless under OverloadWait. A disk that hangs may hold that up, and must not
+// hold up the session.
 const openPatience = time.Second
 
-// await waits for the stream, though not for long. Messages that come before
-// there is one are counted as lost.
+// await waits for the stream: under OverloadWait until there is one or the Recorder
+// is closed, else not for long, and messages that come before there is one are
+// counted as lost.
 func (s *session) await() error {
 	select {
 	case <-s.ready:
 		return s.failure()
 	default:
 	}
-	patience := time.NewTimer(openPatience - time.Since(s.begun))
-	defer patience.Stop()
+	var patience <-chan time.Time
+	if s.r.opts.Overload != recorder.OverloadWait {
+		t := time.NewTimer(openPatience - time.Since(s.begun))
+		defer t.Stop()
+		patience = t.C
+	}
 	select {
 	case <-s.ready:
-	case <-patience.C:
+		return s.failure()
+	case <-s.r.open.Done():
+		return recorder.ErrClosed
+	case <-patience:
 		return nil
 	}
-	return s.failure()
 }
 
 func (s *session) failure() error {

@@ -59,6 +59,6 @@ func TestFIXSessionsFitInMemory(t *testing.T) {
 	}
 	rep, err := journal.Verify(dir, nil)
 	if err != nil || rep.Verdict != journal.Clean || rep.Records != sessions*rounds || len(rep.Streams) != sessions {
-		t.Errorf("%+v, %v", rep, err)
+		t.Errorf("%+v, %v\n%s", rep, err, rec.errors())
 	}
 }
