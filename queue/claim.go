@@ -26,16 +26,15 @@ type Claim struct {
 // Writing to it after Commit damages a published record. Builds with -race
 // report that; others cannot see it.
 func (c Claim) Bytes() []byte {
-	if c.p == nil {
+	switch {
+	case c.p == nil:
 		return nil
-	}
-	if c.p.ring.shared {
+	case c.id == c.p.serial:
+		return c.p.ring.mem.space(c.p.tail+headerLen, c.hdr.payload())
+	case c.p.ring.shared:
 		return c.p.ring.claimBytes(c)
 	}
-	if c.id != c.p.serial {
-		return nil
-	}
-	return c.p.ring.mem.bytes(c.p.tail+headerLen, c.hdr.payload())
+	return nil
 }
 
 // Commit publishes the record; see Producer.Fence about what the caller looks at
@@ -46,17 +45,17 @@ func (c Claim) Bytes() []byte {
 // Commit panics if the claim is not open any more: committed or aborted
 // before, or, with an unshared producer, replaced by a later claim or write.
 func (c Claim) Commit() bool {
-	if c.p == nil {
+	switch {
+	case c.p == nil:
 		panic("queue: Commit of the zero Claim")
-	}
-	if c.p.ring.shared {
+	case c.id == c.p.serial:
+		c.p.serial++
+		c.p.ring.mem.release(c.p.pass(c.hdr.stride()), c.hdr)
+		return true
+	case c.p.ring.shared:
 		return c.p.ring.commitShared(c)
 	}
-	if c.id != c.p.serial {
-		return c.dead("Commit")
-	}
-	c.p.publish(c.hdr)
-	return true
+	return c.dead("Commit")
 }
 
 // CommitN publishes the first n bytes of the claim as the record, for
@@ -76,6 +75,7 @@ func (c Claim) CommitN(n int) bool {
 		return c.dead("CommitN")
 	}
 	h := makeHeader(c.hdr.typ(), headerLen+n)
+	c.p.serial++
 	c.p.ring.mem.zeroPadding(c.p.tail, h)
 	c.p.publish(h)
 	return true
@@ -129,7 +129,7 @@ func (r *ring) claimBytes(c Claim) []byte {
 	if !c.p.holds(c.id) {
 		return nil
 	}
-	return r.mem.bytes(c.id+headerLen, c.hdr.payload())
+	return r.mem.space(c.id+headerLen, c.hdr.payload())
 }
 
 func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.id), c.hdr.length()) }

@@ -67,8 +67,11 @@ func (c *Consumer) Next() (rec []byte, ok bool) {
 	if c.released-c.head >= c.lazy {
 		c.show()
 	}
-	at, h, ok := c.take()
-	if !ok {
+	at := c.pos
+	h := c.ring.mem.load(at)
+	if h.record() { // as take does, without the call
+		c.deliver(h)
+	} else if at, h, ok = c.take(); !ok {
 		return nil, false
 	}
 	c.typ = h.typ()
@@ -115,9 +118,15 @@ func (c *Consumer) drain(limit int, quota uint64, fn func(typ int32, rec []byte)
 	start := c.pos
 	defer c.Release()
 	for n < limit && c.pos-start < quota {
-		at, h, ok := c.take()
-		if !ok {
-			break
+		at := c.pos
+		h := c.ring.mem.load(at)
+		if h.record() { // as take does, without the call
+			c.deliver(h)
+		} else {
+			var ok bool
+			if at, h, ok = c.take(); !ok {
+				break
+			}
 		}
 		n++
 		fn(h.typ(), c.ring.mem.bytes(at+headerLen, h.payload()))
@@ -211,15 +220,21 @@ func (c *Consumer) take() (at uint64, h header, ok bool) {
 			}
 			return 0, 0, false
 		}
-		c.pos += h.stride()
 		if h.skip() {
+			c.pos += h.stride()
 			continue
 		}
-		c.readEnd = c.pos
-		c.records++
-		c.bytes += uint64(h.payload())
+		c.deliver(h)
 		return at, h, true
 	}
+}
+
+// deliver moves over the record at pos, whose header is h, and counts it.
+func (c *Consumer) deliver(h header) {
+	c.pos += h.stride()
+	c.readEnd = c.pos
+	c.records++
+	c.bytes += uint64(h.payload())
 }
 
 // nothing is called when no committed frame is at pos. It reports whether that

@@ -41,6 +41,7 @@ func makeHeader(typ int32, length int) header {
 func makeSkip(n uint64) header { return makeHeader(typeSkip, int(n)) }
 
 func (h header) committed() bool { return int32(h) > 0 }
+func (h header) record() bool    { return h.committed() && !h.skip() }
 func (h header) claimed() bool   { return int32(h) < 0 && h&0xffffffff != settlingLength }
 func (h header) skip() bool      { return h>>63 != 0 }
 func (h header) typ() int32      { return int32(h >> 32) }

@@ -1,9 +1,15 @@
 package queue
 
 import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"math/bits"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -13,9 +19,10 @@ import (
 // call wherever it is used.
 var inlined = []struct{ why, names string }{
 	{"each record passes through these several times, and each is a load, a store or some arithmetic",
-		"header.committed header.claimed header.skip header.typ header.length header.payload header.stride " +
+		"header.committed header.record header.claimed header.skip header.typ header.length header.payload header.stride " +
 			"makeHeader makeSkip claimMark align disk " +
 			"(*memory).word (*memory).load (*memory).publish (*memory).clear (*memory).bytes " +
+			"(*memory).space (*memory).write (*producer).pass (*Consumer).deliver " +
 			"(*position).load (*position).store (*position).advance " +
 			"(*ring).toEnd (*ring).lap (*ring).fits (*ring).room"},
 	{"a shared claim asks them in each of its calls", "(*producer).holds (*producer).drop"},
@@ -29,6 +36,7 @@ var inlined = []struct{ why, names string }{
 // inlined64 holds where 64-bit atomics are instructions of the machine. On
 // 32-bit machines the compiler counts them as calls.
 var inlined64 = []struct{ why, names string }{
+	{"each record is published once", "(*memory).release"},
 	{"each shared record is settled once", "(*memory).settle"},
 	{"each shared claim asks whether there is room", "(*ring).roomFor"},
 	{"asked whenever nothing is there", "(*ring).ended"},
@@ -67,5 +75,76 @@ func TestInlining(t *testing.T) {
 				t.Errorf("%s is gone: the list in this test needs an update", name)
 			}
 		}
+	}
+}
+
+// unchecked are the functions, named as the compiler names them, in which it must
+// leave no check of an index or a slice: what a call writes has been compared with
+// the room, once. Reading keeps one, see memory.space.
+const unchecked = "(*Producer).TryClaimTyped (*Producer).WriteTyped Claim.Bytes Claim.Commit " +
+	"(*producer).publish (*producer).pass (*Consumer).take (*Consumer).deliver (*memory).space (*memory).write"
+
+func TestNoBoundsChecks(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("no go command")
+	}
+	out, err := exec.Command("go", "build", "-gcflags=-d=ssa/check_bce/debug=1", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	type place struct {
+		file string
+		line int
+	}
+	found := map[place]string{}
+	for _, m := range regexp.MustCompile(`(?m)^(?:\./|queue/)?(\w+\.go):(\d+):\d+: (Found \w+)`).FindAllStringSubmatch(string(out), -1) {
+		line, _ := strconv.Atoi(m[2])
+		found[place{m[1], line}] = m[3]
+	}
+	if len(found) == 0 {
+		t.Fatalf("the compiler says nothing about checks:\n%s", out)
+	}
+	left := map[string]bool{}
+	for name := range strings.FieldsSeq(unchecked) {
+		left[name] = true
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fset := token.NewFileSet()
+	for _, file := range files {
+		tree, err := parser.ParseFile(fset, file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range tree.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || !left[funcName(f)] {
+				continue
+			}
+			delete(left, funcName(f))
+			for line := fset.Position(f.Pos()).Line; line <= fset.Position(f.End()).Line; line++ {
+				if what := found[place{file, line}]; what != "" {
+					t.Errorf("%s:%d, in %s: %s", file, line, funcName(f), what)
+				}
+			}
+		}
+	}
+	for name := range left {
+		t.Errorf("%s is gone: the list in this test needs an update", name)
+	}
+}
+
+// funcName is a function's name as the compiler prints it.
+func funcName(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return f.Name.Name
+	}
+	switch r := f.Recv.List[0].Type.(type) {
+	case *ast.StarExpr:
+		return fmt.Sprintf("(*%s).%s", r.X, f.Name.Name)
+	default:
+		return fmt.Sprintf("%s.%s", r, f.Name.Name)
 	}
 }

@@ -13,8 +13,9 @@ import (
 //
 // unsafe rests on two rules. The words are allocated as atomic ones, so that
 // they are 8-byte aligned on every platform, and every word address is base
-// plus a multiple of 8 below the capacity. Payload is reached through data, an
-// ordinary slice over the same allocation, whose bounds are checked.
+// plus a multiple of 8 below the capacity. Payload is read through data, an
+// ordinary slice over the same allocation, whose bounds are checked; it is written
+// through space, whose caller has made sure of them.
 
 // memory is the data area of one ring. Positions are free-running byte
 // counts; the index is the position modulo the capacity.
@@ -75,6 +76,17 @@ func (m *memory) bytes(pos uint64, n int) []byte {
 	i := int(pos & m.mask)
 	return m.data[i : i+n : i+n]
 }
+
+// space is bytes for the producer, who knows that they are within the buffer: its
+// room says so, whatever the consumer's end holds. A header that is read may have
+// been damaged by a user who has written to a claim that was not his any more: bytes,
+// for the consumer, looks.
+func (m *memory) space(pos uint64, n int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(m.base, pos&m.mask)), n)
+}
+
+// write copies b to pos, under the rule of space.
+func (m *memory) write(pos uint64, b []byte) { step.Copy(m.space(pos, len(b)), b) }
 
 // zero zeroes [from, to), across the end of the buffer if need be.
 func (m *memory) zero(from, to uint64) {
@@ -137,6 +149,10 @@ func (p *position) close() uint64 { return p.v.Or(closedBit) }
 // closedBit, in a published tail, says that no claim succeeds any more.
 // Positions are multiples of 8, so the bit is free.
 const closedBit = 1
+
+// noSerial is the serial of a slot, which is no position: a shared claim never looks
+// like an unshared one that is open.
+const noSerial = 1
 
 // openBit, in a slot, makes the position of an open claim differ from 0.
 const openBit = 1

@@ -12,15 +12,16 @@ import (
 //
 //	tail    everything before it is published; the next header goes there,
 //	        and the word at tail is zero
-//	avail   bytes from tail on that are known to be free and contiguous, a
-//	        multiple of 8; the word behind them is free as well
+//	room    how many lengths of a payload fit: a record of n bytes does if n < room.
+//	        It is 0, or 7 less than the bytes from tail on that are known to be free
+//	        and contiguous, a multiple of 8; the word behind them is free as well
 //	serial  the number of the claim that is open, or of none: it grows with
 //	        each claim, each write and each settled claim
 //	orphan  the number of the claim that was open when Close was called
 type producer struct {
 	ring   *ring
 	tail   uint64
-	avail  int
+	room   uint64
 	serial uint64
 	orphan uint64
 	open   position
@@ -69,7 +70,7 @@ func (p *Producer) TryClaimTyped(typ int32, n int) (Claim, error) {
 		panicType(typ)
 	}
 	p.serial++
-	if n > p.avail-headerLen || n < 0 {
+	if uint64(n) >= p.room { // so does a negative length
 		if err := p.reserve(n); err != nil {
 			return Claim{}, err
 		}
@@ -98,7 +99,7 @@ func (p *Producer) WriteTyped(typ int32, rec []byte) error {
 		panicType(typ)
 	}
 	p.serial++
-	if len(rec) > p.avail-headerLen {
+	if uint64(len(rec)) >= p.room {
 		if err := p.reserve(len(rec)); err != nil {
 			return err
 		}
@@ -107,8 +108,8 @@ func (p *Producer) WriteTyped(typ int32, rec []byte) error {
 	if len(rec)%headerLen != 0 {
 		p.ring.mem.clear(p.tail + h.stride() - headerLen)
 	}
-	step.Copy(p.ring.mem.bytes(p.tail+headerLen, len(rec)), rec)
-	p.publish(h)
+	p.ring.mem.write(p.tail+headerLen, rec)
+	p.ring.mem.release(p.pass(h.stride()), h)
 	return nil
 }
 
@@ -173,7 +174,7 @@ func (p *Producer) Close() error {
 	}
 	p.orphan = p.serial
 	p.serial++
-	p.avail = 0
+	p.room = 0
 	p.ring.tail.store(p.tail | closedBit)
 	p.ring.closed.Store(true) // shows the last tail, and every record before it, to the consumer
 	return nil
@@ -182,25 +183,28 @@ func (p *Producer) Close() error {
 // Stats is a snapshot of the ring's counters. Any goroutine may call it.
 func (p *Producer) Stats() Stats { return p.ring.stats.snapshot() }
 
-// publish passes the record at tail to the consumer. The word behind it is
-// zeroed first: the consumer, once it has the record, looks there, and must
-// not find a header of an earlier lap. The consumer cannot look before, and
-// the word is free because avail leaves one behind it.
+// publish passes the record at tail to the consumer.
 //
 // Nothing orders the record before what this goroutine loads next: see Fence.
 // The refusals of reserve count themselves with an atomic add behind the padding
 // they may have published, which does.
-func (p *producer) publish(h header) {
-	next := p.tail + h.stride()
-	p.ring.mem.clear(next)
-	p.ring.mem.release(p.tail, h)
-	p.tail = next
-	p.avail -= int(h.stride())
-	p.serial++
+func (p *producer) publish(h header) { p.ring.mem.release(p.pass(h.stride()), h) }
+
+// pass moves tail behind a frame of stride bytes, and returns where its header
+// goes. The word at the new tail is zeroed before the header is stored: the
+// consumer, once it has the record, looks there, and must not find a header of an
+// earlier lap. It cannot look before, and the word is free because room leaves one
+// behind it.
+func (p *producer) pass(stride uint64) (at uint64) {
+	at = p.tail
+	p.tail = at + stride
+	p.room = max(p.room, stride) - stride // where it ends with the frame, it is 7 less
+	p.ring.mem.clear(p.tail)
+	return at
 }
 
-// reserve makes avail cover a record of n bytes, or says why not. It is the
-// slow path: it reads the consumer's head, and avail is kept small enough to
+// reserve makes room for a record of n bytes, or says why not. It is the
+// slow path: it reads the consumer's head, and room is kept small enough to
 // come back here every 1/16 of the capacity, for the high-water mark.
 func (p *producer) reserve(n int) error {
 	r := p.ring
@@ -224,11 +228,11 @@ func (p *producer) reserve(n int) error {
 	}
 	toEnd := r.toEnd(p.tail)
 	if frame > toEnd || frame > free {
-		p.avail = 0
+		p.room = 0
 		r.stats.full.Add(1)
 		return ErrFull
 	}
-	p.avail = int(min(toEnd, free, max(frame, r.capacity/16)))
+	p.room = min(toEnd, free, max(frame, r.capacity/16)) - (headerLen - 1)
 	return nil
 }
 

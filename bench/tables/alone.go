@@ -29,7 +29,7 @@ func alone() *question {
 				send = upTo(shortPayloads[col].items(), send)
 			}
 			var sum uint64
-			visit := func(rec []byte) { sum += read(rec) }
+			visit := func(_ int32, rec []byte) { sum += read(rec) }
 			res := timeCalls(n, size, send, func() {
 				for p.recv(visit) > 0 {
 				}

@@ -31,11 +31,11 @@ func arraysOf[T any](p payload, viaXsync bool, bytes func(*T) []byte) pipe {
 			copy(bytes(out), rec)
 			return put(out)
 		},
-		recv: func(visit func([]byte)) int {
+		recv: func(visit visitor) int {
 			if !take(in) {
 				return 0
 			}
-			visit(bytes(in))
+			visit(0, bytes(in))
 			return 1
 		},
 	}

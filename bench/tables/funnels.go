@@ -16,8 +16,8 @@ import (
 type funnel struct {
 	sends []func(rec []byte) bool
 	puts  []putter // see pipe.put
-	recv  func(visit func(rec []byte)) int
-	start func(visit func(rec []byte)) (stop func() error)
+	recv  func(visit visitor) int
+	start func(visit visitor) (stop func() error)
 }
 
 // manySize is the payload.
@@ -114,11 +114,11 @@ func manyArrays(n int) (f funnel) {
 		})
 	}
 	in := new([manySize]byte)
-	f.recv = func(visit func([]byte)) int {
+	f.recv = func(visit visitor) int {
 		if !take(in) {
 			return 0
 		}
-		visit(in[:])
+		visit(0, in[:])
 		return 1
 	}
 	return f
@@ -127,12 +127,12 @@ func manyArrays(n int) (f funnel) {
 // zerologDiode shows records from a goroutine of its own, which sleeps between
 // them.
 func zerologDiode(n int) (f funnel) {
-	var visit func([]byte)
-	w := diode.NewWriter(writerFunc(func(b []byte) { visit(b) }), manyItems, 0, nil)
+	var visit visitor
+	w := diode.NewWriter(writerFunc(func(b []byte) { visit(0, b) }), manyItems, 0, nil)
 	for range n {
 		f.sends = append(f.sends, writeTo(w))
 	}
-	f.start = func(v func([]byte)) func() error {
+	f.start = func(v visitor) func() error {
 		visit = v // before the first record
 		return w.Close
 	}

@@ -35,14 +35,14 @@ func pingPong(there, back pipe, size, n int) result {
 		go func() {
 			defer close(done)
 			rec := make([]byte, size)
-			visit := func(got []byte) { copy(rec, got) }
+			visit := func(_ int32, got []byte) { copy(rec, got) }
 			for range n {
 				poll(there.recv, visit)
 				back.send(rec)
 			}
 		}()
 		rec := make([]byte, size)
-		visit := func(got []byte) { copy(rec, got) }
+		visit := func(_ int32, got []byte) { copy(rec, got) }
 		for i := range n {
 			fill(rec, uint64(i))
 			start := ticks()
@@ -57,7 +57,7 @@ func pingPong(there, back pipe, size, n int) result {
 }
 
 // poll waits for a record.
-func poll(recv func(func([]byte)) int, visit func([]byte)) {
+func poll(recv func(visitor) int, visit visitor) {
 	for i := 1; recv(visit) == 0; i++ {
 		if i%4096 == 0 {
 			runtime.Gosched() // with one processor, the other side needs it

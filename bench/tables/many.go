@@ -79,7 +79,7 @@ func (f funnel) produce(wg *sync.WaitGroup, each int, sent []counter) {
 // arrive counts what a funnel with a goroutine of its own shows.
 func (f funnel) arrive(produce func(), wg *sync.WaitGroup) (got int, err error) {
 	var sum uint64
-	stop := f.start(func(rec []byte) {
+	stop := f.start(func(_ int32, rec []byte) {
 		sum += read(rec)
 		got++
 	})

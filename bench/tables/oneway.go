@@ -68,12 +68,17 @@ func (w way) oneWay(p payload, n int, saturated bool) (result, error) {
 // produce sends n records. It says how far it is every 64 records or 32 KiB.
 func (p pipe) produce(sizes []int, n int, sent *atomic.Int64) {
 	put, told := p.putter(slices.Max(sizes)), min(64, max(1, 32<<10/slices.Max(sizes)))
+	turn, untold := 0, 0 // two divisions would cost as much as a short record
 	for i := range n {
-		for size := sizes[i%len(sizes)]; !put(size, uint64(i)); {
+		for !put(sizes[turn], uint64(i)) {
 			sent.Store(int64(i))
 			runtime.Gosched()
 		}
-		if i%told == 0 {
+		if turn++; turn == len(sizes) {
+			turn = 0
+		}
+		if untold++; untold == told {
+			untold = 0
 			sent.Store(int64(i))
 		}
 	}
@@ -97,9 +102,9 @@ func (p pipe) putter(largest int) putter {
 }
 
 // consume polls until it has n records, or n were sent and nothing is left.
-func consume(recv func(func([]byte)) int, n int, sent *atomic.Int64) (got int) {
+func consume(recv func(visitor) int, n int, sent *atomic.Int64) (got int) {
 	var sum uint64
-	visit := func(rec []byte) { sum += read(rec) }
+	visit := func(_ int32, rec []byte) { sum += read(rec) }
 	for idle := 0; got < n; {
 		k := recv(visit)
 		got += k
@@ -124,9 +129,9 @@ func consume(recv func(func([]byte)) int, n int, sent *atomic.Int64) (got int) {
 
 // consumeLate is consume that, when there is nothing, waits until enough was
 // sent, or there will be no more.
-func consumeLate(recv func(func([]byte)) int, n, enough int, sent *atomic.Int64) (got int) {
+func consumeLate(recv func(visitor) int, n, enough int, sent *atomic.Int64) (got int) {
 	var sum uint64
-	visit := func(rec []byte) { sum += read(rec) }
+	visit := func(_ int32, rec []byte) { sum += read(rec) }
 	for all := false; got < n; {
 		k := recv(visit)
 		got += k

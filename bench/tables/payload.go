@@ -52,7 +52,7 @@ func (p pipe) warm(size int) {
 }
 
 func (p pipe) empty() {
-	for p.recv(func([]byte) {}) > 0 {
+	for p.recv(func(int32, []byte) {}) > 0 {
 	}
 }
 

@@ -18,9 +18,12 @@ const ringSize = 2 << 20
 // records that were; a record is valid until visit returns.
 type pipe struct {
 	send func(rec []byte) bool
-	recv func(visit func(rec []byte)) int
+	recv func(visit visitor) int
 	put  putter // where the producer fills records in place; nil: it has to send
 }
+
+// visitor looks at one record. It is what Drain takes, so that nothing is in between.
+type visitor = func(typ int32, rec []byte)
 
 // putter fills a record of so many bytes with n, in place. It returns false when
 // there is no room.
@@ -48,7 +51,7 @@ var ways = []way{
 	}},
 	{name: "SPSC, Write, Next", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{send: writeTo(p), recv: oneBy(c.Next)}, err
+		return pipe{send: writeTo(p), recv: nextFrom(c)}, err
 	}},
 	{name: "SPSC, Write, Peek", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
@@ -114,7 +117,15 @@ func diodePipe(d interface {
 	}
 }
 
+// writeTo, fillClaim and claimFrom call the methods of rings as a program does that
+// knows its ring, not through an interface: that would be a call more.
 func writeTo(w io.Writer) func([]byte) bool {
+	switch p := w.(type) {
+	case *queue.Producer:
+		return func(rec []byte) bool { _, err := p.Write(rec); return err == nil }
+	case *queue.SharedProducer:
+		return func(rec []byte) bool { _, err := p.Write(rec); return err == nil }
+	}
 	return func(rec []byte) bool { _, err := w.Write(rec); return err == nil }
 }
 
@@ -124,14 +135,21 @@ type claimer interface {
 }
 
 func fillClaim(p claimer) putter {
+	if p, ok := p.(*queue.Producer); ok {
+		return func(size int, n uint64) bool {
+			c, err := p.TryClaim(size)
+			return err == nil && fillAndCommit(c, n)
+		}
+	}
 	return func(size int, n uint64) bool {
 		c, err := p.TryClaim(size)
-		if err != nil {
-			return false
-		}
-		fill(c.Bytes(), n)
-		return c.Commit()
+		return err == nil && fillAndCommit(c, n)
 	}
+}
+
+func fillAndCommit(c queue.Claim, n uint64) bool {
+	fill(c.Bytes(), n)
+	return c.Commit()
 }
 
 // claimFrom copies a record that is there already.
@@ -148,19 +166,25 @@ func claimFrom(p claimer) func([]byte) bool {
 
 func drainFrom(c interface {
 	Drain(limit int, fn func(typ int32, rec []byte)) int
-}) func(func([]byte)) int {
-	var visit func([]byte)
-	fn := func(_ int32, rec []byte) { visit(rec) } // made once: a closure for each call would be an allocation
-	return func(v func([]byte)) int {
-		visit = v
-		return c.Drain(batch, fn)
+}) func(visitor) int {
+	return func(visit visitor) int { return c.Drain(batch, visit) }
+}
+
+func nextFrom(c *queue.Consumer) func(visitor) int {
+	return func(visit visitor) int {
+		rec, ok := c.Next()
+		if !ok {
+			return 0
+		}
+		visit(0, rec)
+		return 1
 	}
 }
 
 // peekFrom takes spans as they lie in the ring, and gives back each when all of
 // it is read.
-func peekFrom(c *queue.Consumer) func(func([]byte)) int {
-	return func(visit func([]byte)) int {
+func peekFrom(c *queue.Consumer) func(visitor) int {
+	return func(visit visitor) int {
 		span := c.Peek(64 << 10)
 		if span.Records() == 0 {
 			return 0
@@ -168,7 +192,7 @@ func peekFrom(c *queue.Consumer) func(func([]byte)) int {
 		for frames := span.Frames(); len(frames) > 0; {
 			n := binary.LittleEndian.Uint32(frames)
 			if int32(binary.LittleEndian.Uint32(frames[4:])) > 0 { // a skip is -1
-				visit(frames[8:n])
+				visit(0, frames[8:n])
 			}
 			frames = frames[(n+7)&^7:]
 		}
@@ -192,13 +216,13 @@ func lanes(n int) (*queue.FanIn, []*queue.Producer, error) {
 	return f, all, nil
 }
 
-func oneBy(next func() ([]byte, bool)) func(func([]byte)) int {
-	return func(visit func([]byte)) int {
+func oneBy(next func() ([]byte, bool)) func(visitor) int {
+	return func(visit visitor) int {
 		rec, ok := next()
 		if !ok {
 			return 0
 		}
-		visit(rec)
+		visit(0, rec)
 		return 1
 	}
 }
@@ -214,11 +238,11 @@ func sendTo(ch chan []byte) func([]byte) bool {
 	}
 }
 
-func receiveFrom(ch chan []byte) func(func([]byte)) int {
-	return func(visit func([]byte)) int {
+func receiveFrom(ch chan []byte) func(visitor) int {
+	return func(visit visitor) int {
 		select {
 		case rec := <-ch:
-			visit(rec)
+			visit(0, rec)
 			return 1
 		default:
 			return 0
@@ -240,7 +264,7 @@ func byteStream(r *ringbuffer.RingBuffer, largest int) pipe {
 			must(r.Write(out[:header+n]))
 			return true
 		},
-		recv: func(visit func([]byte)) int {
+		recv: func(visit visitor) int {
 			if r.Length() < header { // whole records are written at once
 				return 0
 			}
@@ -249,7 +273,7 @@ func byteStream(r *ringbuffer.RingBuffer, largest int) pipe {
 			if len(rec) > 0 {
 				must(r.Read(rec))
 			}
-			visit(rec)
+			visit(0, rec)
 			return 1
 		},
 	}
