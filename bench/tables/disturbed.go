@@ -15,11 +15,11 @@ import (
 // disturbance is what else a program does while a producer writes. It runs until
 // the context is done; rec is the recorder, or nil.
 type disturbance struct {
-	name  string
-	procs int  // GOMAXPROCS; 0: as it is
-	turns int  // the producer yields after so many calls; 0: never
-	joins bool // it needs the recorder
-	run   func(ctx context.Context, rec *recorder.Recorder)
+	name   string
+	procs  int  // GOMAXPROCS; 0: as it is
+	yields bool // the producer, after each call
+	joins  bool // it needs the recorder
+	run    func(ctx context.Context, rec *recorder.Recorder)
 }
 
 // disturbances are the columns, each GOMAXPROCS with the producer alone first.
@@ -30,9 +30,9 @@ func disturbances() []disturbance {
 		{name: "the garbage collector, all the time", run: collectGarbage},
 		{name: "another producer of 100 MB/s", joins: true, run: produceBusily},
 		{name: "as many busy goroutines as processors", run: burn},
-		{name: "GOMAXPROCS 1, alone", procs: 1, turns: 1, run: rest},
-		{name: "GOMAXPROCS 1, the garbage collector", procs: 1, turns: 1, run: collectGarbage},
-		{name: "GOMAXPROCS 1, a busy goroutine", procs: 1, turns: 100, run: burn},
+		{name: "GOMAXPROCS 1, alone", procs: 1, yields: true, run: rest},
+		{name: "GOMAXPROCS 1, the garbage collector", procs: 1, yields: true, run: collectGarbage},
+		{name: "GOMAXPROCS 1, a busy goroutine", procs: 1, run: burn},
 	}
 }
 
@@ -92,9 +92,9 @@ func disturbed(o *options) *question {
 	all := disturbances()
 	q := &question{
 		name: "disturbed", title: "The producer's call of a recorder, 64 B, between 10 µs of other work", unit: "ns", quantiles: true, plotted: 99.9, longer: 2,
-		note: "Lane of 2 MiB, the archive in the page cache or synced. With GOMAXPROCS 1 the producer yields after each call, beside a busy goroutine\n" +
-			"after each hundredth. As long a call: it polls the processor's counter, and has nothing to do with a recorder. The timer's own time is part of\n" +
-			"each line.",
+		note: "Lane of 2 MiB, the archive in the page cache or synced. With GOMAXPROCS 1 the producer yields after each call, but beside a busy\n" +
+			"goroutine takes its 10 ms in turns with it. As long a call: it polls the processor's counter, and has nothing to do with a recorder. The timer's\n" +
+			"own time is part of each line.",
 	}
 	var own []int // columns for which no recorder is needed
 	for col, d := range all {
@@ -165,8 +165,8 @@ func (d disturbance) during(rec *recorder.Recorder, n int, call func()) result {
 	h := newHist()
 	res := timed(n, func() {
 		call() // wakes the archiver, if it sleeps by now
-		for i := range n {
-			if d.turns > 0 && i%d.turns == 0 {
+		for range n {
+			if d.yields {
 				runtime.Gosched()
 			}
 			compute(ownWork())
