@@ -15,7 +15,8 @@ import (
 // stop returns when all that is left was shown.
 type funnel struct {
 	sends []func(rec []byte) bool
-	puts  []putter // see pipe.put
+	puts  []putter   // see pipe.put
+	alls  []sequence // see pipe.all
 	recv  func(visit visitor) int
 	start func(visit visitor) (stop func() error)
 }
@@ -36,7 +37,7 @@ type manyWay struct {
 // shared is a funnel whose producers use one send.
 func shared(n int, p pipe) (f funnel) {
 	for range n {
-		f.sends, f.puts = append(f.sends, p.send), append(f.puts, p.put)
+		f.sends, f.puts, f.alls = append(f.sends, p.send), append(f.puts, p.put), append(f.alls, p.all)
 	}
 	f.recv = p.recv
 	return f
@@ -53,11 +54,11 @@ var manyWays = []manyWay{
 	}},
 	{name: "MPSC, Write, Drain", open: func(n int) (funnel, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return shared(n, pipe{send: writeTo(p), recv: drainFrom(c)}), err
+		return shared(n, pipe{send: writeTo(p), recv: drainFrom(c), all: sharedWrites(p)}), err
 	}},
 	{name: "MPSC, claim, Drain", open: func(n int) (funnel, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return shared(n, pipe{claimFrom(p), drainFrom(c), fillClaim(p)}), err
+		return shared(n, pipe{claimFrom(p), drainFrom(c), fillClaim(p), sharedClaims(p)}), err
 	}},
 	{name: "Go channel of copies", open: func(n int) (funnel, error) {
 		ch := make(chan []byte, manyItems)
@@ -84,12 +85,14 @@ var manyWays = []manyWay{
 	{name: "zerolog's diode", lossy: true, open: func(n int) (funnel, error) { return zerologDiode(n), nil }},
 }
 
-func laneEach(f *queue.FanIn, producers []*queue.Producer, claims bool) funnel {
+func laneEach(f *queue.FanIn, producers []*queue.Producer, inPlace bool) funnel {
 	all := funnel{recv: drainFrom(f)}
 	for _, p := range producers {
 		all.sends = append(all.sends, writeTo(p))
-		if claims {
-			all.puts = append(all.puts, fillClaim(p))
+		if inPlace {
+			all.puts, all.alls = append(all.puts, fillClaim(p)), append(all.alls, claims(p))
+		} else {
+			all.alls = append(all.alls, writes(p))
 		}
 	}
 	return all
@@ -100,6 +103,9 @@ func (f funnel) producer(i int) pipe {
 	p := pipe{send: f.sends[i], recv: f.recv}
 	if i < len(f.puts) {
 		p.put = f.puts[i]
+	}
+	if i < len(f.alls) {
+		p.all = f.alls[i]
 	}
 	return p
 }

@@ -116,7 +116,7 @@ func (f funnel) together(each int) (first, last int64) {
 	began, done := make([]int64, len(f.sends)), make([]int64, len(f.sends))
 	for p := range f.sends {
 		wg.Go(func() {
-			put := f.producer(p).putter(manySize)
+			fillAll, sent := f.producer(p).sequence(manySize), &told{sent: new(atomic.Int64)}
 			ready.Add(1)
 			for i := 1; ready.Load() < int64(len(f.sends)); i++ {
 				if i%1000 == 0 {
@@ -124,11 +124,7 @@ func (f funnel) together(each int) (first, last int64) {
 				}
 			}
 			began[p] = now()
-			for i := range each {
-				for !put(manySize, uint64(i)) { // full it is not, but busy it may be
-					runtime.Gosched()
-				}
-			}
+			fillAll([]int{manySize}, each, sent) // full it is not, but busy it may be
 			done[p] = now()
 		})
 	}

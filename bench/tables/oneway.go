@@ -65,24 +65,53 @@ func (w way) oneWay(p payload, n int, saturated bool) (result, error) {
 	return res, nil
 }
 
-// produce sends n records. It says how far it is every 64 records or 32 KiB.
+// produce sends n records.
 func (p pipe) produce(sizes []int, n int, sent *atomic.Int64) {
-	put, told := p.putter(slices.Max(sizes)), min(64, max(1, 32<<10/slices.Max(sizes)))
-	turn, untold := 0, 0 // two divisions would cost as much as a short record
-	for i := range n {
-		for !put(sizes[turn], uint64(i)) {
-			sent.Store(int64(i))
-			runtime.Gosched()
-		}
-		if turn++; turn == len(sizes) {
-			turn = 0
-		}
-		if untold++; untold == told {
-			untold = 0
-			sent.Store(int64(i))
+	t := &told{sent: sent, every: min(64, max(1, 32<<10/slices.Max(sizes)))}
+	p.sequence(slices.Max(sizes))(sizes, n, t)
+	sent.Store(int64(n))
+}
+
+// sequence is all, or does the same record by record.
+func (p pipe) sequence(largest int) sequence {
+	if p.all != nil {
+		return p.all
+	}
+	put := p.putter(largest)
+	return func(sizes []int, n int, t *told) {
+		turn := 0
+		for i := range n {
+			for !put(sizes[turn], uint64(i)) {
+				t.full(i)
+			}
+			turn = t.next(i, turn, len(sizes))
 		}
 	}
-	sent.Store(int64(n))
+}
+
+// told is how a producer says how far it is: every so many records, and when there
+// is no room.
+type told struct {
+	sent           *atomic.Int64
+	every, pending int
+}
+
+func (t *told) full(i int) {
+	t.sent.Store(int64(i))
+	runtime.Gosched()
+}
+
+// next is called behind record i, and returns the turn of the next size. A division
+// for each of the two would cost as much as a short record.
+func (t *told) next(i, turn, sizes int) int {
+	if t.pending++; t.pending == t.every {
+		t.pending = 0
+		t.sent.Store(int64(i))
+	}
+	if turn++; turn == sizes {
+		return 0
+	}
+	return turn
 }
 
 // putter fills in place where it can be done, and otherwise sends what it has

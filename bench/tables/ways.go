@@ -19,8 +19,12 @@ const ringSize = 2 << 20
 type pipe struct {
 	send func(rec []byte) bool
 	recv func(visit visitor) int
-	put  putter // where the producer fills records in place; nil: it has to send
+	put  putter   // where the producer fills records in place; nil: it has to send
+	all  sequence // where the loop around it is written out; nil: send or put is called for each record
 }
+
+// sequence fills and sends n records of the sizes, in turn.
+type sequence = func(sizes []int, n int, t *told)
 
 // visitor looks at one record. It is what Drain takes, so that nothing is in between.
 type visitor = func(typ int32, rec []byte)
@@ -43,35 +47,35 @@ const batch = 256 // records that a consumer takes at once, where it can
 var ways = []way{
 	{name: "SPSC, Write, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{send: writeTo(p), recv: drainFrom(c)}, err
+		return pipe{send: writeTo(p), recv: drainFrom(c), all: writes(p)}, err
 	}},
 	{name: "SPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{claimFrom(p), drainFrom(c), fillClaim(p)}, err
+		return pipe{claimFrom(p), drainFrom(c), fillClaim(p), claims(p)}, err
 	}},
 	{name: "SPSC, Write, Next", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{send: writeTo(p), recv: nextFrom(c)}, err
+		return pipe{send: writeTo(p), recv: nextFrom(c), all: writes(p)}, err
 	}},
 	{name: "SPSC, Write, Peek", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{send: writeTo(p), recv: peekFrom(c)}, err
+		return pipe{send: writeTo(p), recv: peekFrom(c), all: writes(p)}, err
 	}},
 	{name: "MPSC, Write, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return pipe{send: writeTo(p), recv: drainFrom(c)}, err
+		return pipe{send: writeTo(p), recv: drainFrom(c), all: sharedWrites(p)}, err
 	}},
 	{name: "MPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return pipe{claimFrom(p), drainFrom(c), fillClaim(p)}, err
+		return pipe{claimFrom(p), drainFrom(c), fillClaim(p), sharedClaims(p)}, err
 	}},
 	{name: "FanIn, Write, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
-		return pipe{send: writeTo(p[0]), recv: drainFrom(f)}, err
+		return pipe{send: writeTo(p[0]), recv: drainFrom(f), all: writes(p[0])}, err
 	}},
 	{name: "FanIn, claim, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
-		return pipe{claimFrom(p[0]), drainFrom(f), fillClaim(p[0])}, err
+		return pipe{claimFrom(p[0]), drainFrom(f), fillClaim(p[0]), claims(p[0])}, err
 	}},
 	{name: "Go channel of copies", open: func(p payload) (pipe, error) {
 		ch := make(chan []byte, p.items())
@@ -117,15 +121,7 @@ func diodePipe(d interface {
 	}
 }
 
-// writeTo, fillClaim and claimFrom call the methods of rings as a program does that
-// knows its ring, not through an interface: that would be a call more.
 func writeTo(w io.Writer) func([]byte) bool {
-	switch p := w.(type) {
-	case *queue.Producer:
-		return func(rec []byte) bool { _, err := p.Write(rec); return err == nil }
-	case *queue.SharedProducer:
-		return func(rec []byte) bool { _, err := p.Write(rec); return err == nil }
-	}
 	return func(rec []byte) bool { _, err := w.Write(rec); return err == nil }
 }
 
@@ -135,21 +131,14 @@ type claimer interface {
 }
 
 func fillClaim(p claimer) putter {
-	if p, ok := p.(*queue.Producer); ok {
-		return func(size int, n uint64) bool {
-			c, err := p.TryClaim(size)
-			return err == nil && fillAndCommit(c, n)
-		}
-	}
 	return func(size int, n uint64) bool {
 		c, err := p.TryClaim(size)
-		return err == nil && fillAndCommit(c, n)
+		if err != nil {
+			return false
+		}
+		fill(c.Bytes(), n)
+		return c.Commit()
 	}
-}
-
-func fillAndCommit(c queue.Claim, n uint64) bool {
-	fill(c.Bytes(), n)
-	return c.Commit()
 }
 
 // claimFrom copies a record that is there already.
