@@ -88,7 +88,7 @@ func TestNoBoundsChecks(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("no go command")
 	}
-	out, err := exec.Command("go", "build", "-gcflags=-d=ssa/check_bce/debug=1", ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-trimpath=false", "-gcflags=-d=ssa/check_bce/debug=1", ".").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

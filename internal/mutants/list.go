@@ -25,6 +25,8 @@ var mutants = []mutant{
 	{name: "free space not checked", file: "queue/producer.go", old: "if frame > toEnd || frame > free {", new: "if frame > toEnd {"},
 	{name: "room off by one word", file: "queue/producer.go", old: "if uint64(len(rec)) >= p.room {", new: "if uint64(len(rec)) >= p.room+8 {"},
 	{name: "room after a frame that takes all of it", file: "queue/producer.go", old: "max(p.room, stride) - stride", new: "p.room - stride"},
+	{name: "room behind the end of the buffer", file: "queue/producer.go", old: "min(toEnd, free, max(frame,", new: "min(free, max(frame,", run: "TestRoom"},
+	{name: "room that is not free", file: "queue/producer.go", old: "min(toEnd, free, max(frame,", new: "min(toEnd, max(frame,", run: "TestRoom"},
 	{name: "negative length accepted", file: "queue/producer.go", old: "if uint64(n) >= p.room {", new: "if n >= int(p.room) {"},
 	{name: "old bytes in the padding of a claim", file: "queue/producer.go",
 		old: "	h := makeHeader(typ, headerLen+n)\n	if n%headerLen != 0 {", new: "	h := makeHeader(typ, headerLen+n)\n	if n < 0 {"},
