@@ -70,13 +70,16 @@ func (r *Reader) declaredGap() Gap {
 // use makes segment i, which has been opened, the current one.
 func (r *Reader) use(i int, f vfs.File, hdr segmentHeader) error {
 	begins := r.file != nil && hdr.epoch != r.w.hdr.epoch
+	r.w.prefetch.drop() // it reads the file that is closed now
 	if r.file != nil {
 		if err := r.file.Close(); err != nil {
 			return closing(f, fmt.Errorf("journal: %w", err))
 		}
 	}
 	r.file, r.i, r.unscanned, r.view, r.judgement = f, i, 0, view{}, nil
+	run := r.w.ahead // reading goes on from segment to segment
 	r.w.reset(f, hdr)
+	r.w.ahead = run
 	r.b, r.at, r.judged, r.tries, r.probed = block{}, 0, -1, 0, false
 	if begins {
 		r.announce(&hdr)
@@ -295,6 +298,7 @@ func (r *Reader) load(ctx context.Context) error {
 					return errHeld
 				}
 			}
+			r.w.prefetch.release(&r.w)
 			if err := sleep(ctx, wait); err != nil {
 				return err
 			}

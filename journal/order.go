@@ -79,7 +79,8 @@ func (r *Reader) nextOrdered(ctx context.Context) (Record, error) {
 			o.err = nil
 			return Record{}, err
 		}
-		rec, err := r.next(ctx)
+		var rec Record
+		err := r.next(ctx, &rec)
 		switch {
 		case err == nil:
 			o.push(rec, r.epoch)

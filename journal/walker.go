@@ -40,7 +40,8 @@ type walker struct {
 	scan   []byte // scratch of searchBlocks
 	raw    []byte // the frames of a compressed block
 
-	abort func() error // asked before each read: its error ends the work; nil when nobody wants to end it
+	abort    func() error // asked before each read: its error ends the work; nil when nobody wants to end it
+	prefetch *prefetch    // reads ahead of it on another goroutine; nil when nothing does
 }
 
 // block is a whole, checked block. frames lives until the next call to the walker.
@@ -56,7 +57,7 @@ func (w *walker) reset(f vfs.File, hdr segmentHeader) {
 	*w = walker{
 		file: f, hdr: hdr, seed: crcSeed(hdr.salt),
 		off: segmentHeaderLen, prevHcrc: hdr.crc, chained: true, nextSeq: hdr.baseSeq, maxTime: noMaxTime,
-		buf: w.buf[:0], scan: w.scan, raw: w.raw, recent: w.recent[:0], abort: w.abort,
+		buf: w.buf[:0], bufOff: segmentHeaderLen, scan: w.scan, raw: w.raw, recent: w.recent[:0], abort: w.abort, prefetch: w.prefetch,
 	}
 }
 
@@ -67,7 +68,10 @@ func (w *walker) pos() uint64 { return w.hdr.endPos(w.off) }
 func (w *walker) endHcrc() uint32 { return w.hdr.endHcrc(w.prevHcrc) }
 
 // forget drops what was read ahead: the file may have changed since.
-func (w *walker) forget() { w.buf = w.buf[:0] }
+func (w *walker) forget() {
+	w.buf = w.buf[:0]
+	w.prefetch.drop()
+}
 
 // aborted is the error of abort.
 func (w *walker) aborted() error {
@@ -80,15 +84,31 @@ func (w *walker) aborted() error {
 // peek returns n bytes of the file from off on, or fewer when end comes before. It reads nothing at or after end.
 func (w *walker) peek(off int64, n int, end int64) ([]byte, error) {
 	n = int(min(int64(n), max(0, end-off)))
-	if off >= w.bufOff && off+int64(n) <= w.bufOff+int64(len(w.buf)) {
-		i := int(off - w.bufOff)
-		return w.buf[i : i+n : i+n], nil
+	if !w.holds(off, n) {
+		if err := w.aborted(); err != nil {
+			return nil, err
+		}
+		if err := w.fill(off, n, end); err != nil {
+			return nil, err
+		}
 	}
-	if err := w.aborted(); err != nil {
-		return nil, err
+	i := int(off - w.bufOff)
+	n = min(n, len(w.buf)-i)
+	return w.buf[i : i+n : i+n], nil
+}
+
+// holds reports whether n bytes from off on are in memory.
+func (w *walker) holds(off int64, n int) bool {
+	return off >= w.bufOff && off+int64(n) <= w.bufOff+int64(len(w.buf))
+}
+
+// fill gets at least n bytes from off on into memory, or all before end.
+func (w *walker) fill(off int64, n int, end int64) error {
+	if w.prefetch.give(w, off, n) {
+		return nil
 	}
 	have := 0
-	if off >= w.bufOff && off < w.bufOff+int64(len(w.buf)) {
+	if w.holds(off, 0) {
 		have = int(w.bufOff + int64(len(w.buf)) - off)
 	}
 	rest := w.buf[len(w.buf)-have:]
@@ -104,13 +124,16 @@ func (w *walker) peek(off int64, n int, end int64) ([]byte, error) {
 	}
 	w.bufOff = off
 	got, err := w.file.ReadAt(w.buf[have:want], off+int64(have))
+	if err != nil && !errors.Is(err, io.EOF) && want > n { // what cannot be read is perhaps not asked for yet
+		got, err = w.file.ReadAt(w.buf[have:n], off+int64(have))
+	}
 	w.buf = w.buf[:have+got]
 	if err != nil && !errors.Is(err, io.EOF) {
 		w.forget()
-		return nil, fmt.Errorf("journal: %w", err)
+		return fmt.Errorf("journal: %w", err)
 	}
-	n = min(n, len(w.buf))
-	return w.buf[:n:n], nil
+	w.prefetch.begin(w, n, end)
+	return nil
 }
 
 // next reads the block at off into b and moves on. Nothing at or after end is looked at. bad says why there is no whole block, "" when there
