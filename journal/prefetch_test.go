@@ -102,7 +102,23 @@ func (p *prefetch) begun() bool {
 	return p.pos > 0
 }
 
-// readUntil reads records until something has been read ahead.
+// checkChunks checks that no chunk is lost, or in two places.
+func (p *prefetch) checkChunks(t *testing.T) {
+	t.Helper()
+	if p == nil || p.free == nil {
+		return
+	}
+	p.settle()
+	seen := map[*chunk]bool{}
+	for _, c := range append(append([]*chunk{p.lent}, p.free...), p.full...) {
+		seen[c] = true
+	}
+	if delete(seen, nil); len(seen) != chunks || len(p.free)+len(p.full) > chunks {
+		t.Errorf("%d chunks, %d are free and %d are full", len(seen), len(p.free), len(p.full))
+	}
+}
+
+// readUntilAhead reads records until something has been read ahead.
 func readUntilAhead(t testing.TB, r *Reader) (records uint64) {
 	t.Helper()
 	for !r.w.prefetch.begun() {
@@ -164,19 +180,21 @@ func TestPrefetchChangesNothing(t *testing.T) {
 				spoil(t, fs.FS.(*vfs.Mem), fs)
 				hook := fs.hook
 				for _, opts := range []ReaderOptions{{FS: fs}, {FS: fs, Salvage: true}} {
-					fs.hook = nil
-					without := openPrefetching(t, false, &opts)
-					with := openPrefetching(t, true, &opts)
-					fs.hook = hook
-					want, got := trace(without, nil), trace(with, nil)
-					mustClose(t, without)
-					if strings.Join(got, "\n") != strings.Join(want, "\n") {
-						t.Errorf("%+v: with reading ahead:\n%s\nwithout:\n%s", opts, strings.Join(got, "\n"), strings.Join(want, "\n"))
+					var traces [2]string
+					for i, on := range []bool{false, true} {
+						fs.hook = nil
+						r := openPrefetching(t, on, &opts)
+						fs.hook = hook
+						traces[i] = strings.Join(trace(r, nil), "\n")
+						if on && size <= DefaultMaxBlock && !strings.HasSuffix(name, "early") && !strings.HasPrefix(name, "cannot") && !r.w.prefetch.begun() {
+							t.Error("nothing was read ahead")
+						}
+						r.w.prefetch.checkChunks(t)
+						mustClose(t, r)
 					}
-					if size <= DefaultMaxBlock && !with.w.prefetch.begun() && !strings.HasSuffix(name, "early") && !strings.HasPrefix(name, "cannot") {
-						t.Error("nothing was read ahead")
+					if traces[0] != traces[1] {
+						t.Errorf("%+v: with reading ahead:\n%s\nwithout:\n%s", opts, traces[1], traces[0])
 					}
-					mustClose(t, with)
 				}
 				if fs.early.Load() {
 					t.Error("a file was closed while it was read")
