@@ -78,9 +78,13 @@ func TestExploreMPSCNoSpuriousFullOnAStaleTail(t *testing.T) {
 				func() { // 16 bytes of 56, beside 32 of the other producer at most
 					rec := record(1, 0, 8)
 					o.sent(rec)
-					if _, err := p.Write(rec); err != nil {
+					r, pos, err := p.place(p.home.current.Load(), 8) // what a write comes to whose tail is stale in quick
+					if err != nil {
 						o.fail("%v, with room for it", err)
+						return
 					}
+					step.Copy(r.mem.bytes(pos+headerLen, 8), rec)
+					r.mem.publish(pos, makeHeader(1, headerLen+8))
 					done()
 				},
 				func() { // 32 bytes, and again when they are read

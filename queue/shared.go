@@ -71,18 +71,23 @@ func (p *SharedProducer) TryClaimTyped(typ int32, n int) (Claim, error) {
 	if typ < 1 {
 		panicType(typ)
 	}
-	r, pos, err := p.claim(n)
-	if err != nil {
-		return Claim{}, err
+	r := p.home.current.Load()
+	pos, ok := r.quick(n)
+	if !ok {
+		var err error
+		if r, pos, err = p.place(r, n); err != nil {
+			return Claim{}, err
+		}
 	}
+	r.mem.release(pos, claimMark(r.lap(pos), headerLen+uint64(n)))
 	return Claim{p: r.hold(pos, p.own), id: pos, hdr: makeHeader(typ, headerLen+n)}, nil
 }
 
-// claim takes the next place for a record of n bytes in the ring that is
-// current.
-func (p *SharedProducer) claim(n int) (*ring, uint64, error) {
-	for r := p.home.current.Load(); ; {
-		pos, err := r.claim(n, p.own)
+// place takes the next place for a record of n bytes, if quick has not: in r,
+// which was current a moment ago, or in the ring that has taken its place.
+func (p *SharedProducer) place(r *ring, n int) (*ring, uint64, error) {
+	for {
+		pos, err := r.place(n, p.own)
 		if err != ErrClosed {
 			return r, pos, err
 		}
@@ -124,12 +129,18 @@ func (p *SharedProducer) WriteTyped(typ int32, rec []byte) error {
 	}
 	length := headerLen + len(rec)
 	for {
-		r, pos, err := p.claim(len(rec))
-		if err != nil {
-			return err
+		r := p.home.current.Load()
+		pos, ok := r.quick(len(rec))
+		if !ok {
+			var err error
+			if r, pos, err = p.place(r, len(rec)); err != nil {
+				return err
+			}
 		}
+		mark := claimMark(r.lap(pos), uint64(length))
+		r.mem.release(pos, mark)
 		step.Copy(r.mem.bytes(pos+headerLen, len(rec)), rec)
-		if r.mem.settle(pos, claimMark(r.lap(pos), uint64(length)), makeHeader(typ, length)) {
+		if r.mem.settle(pos, mark, makeHeader(typ, length)) {
 			p.own.committed(len(rec))
 			return nil
 		}
@@ -208,8 +219,21 @@ func (p *SharedProducer) Stats() Stats {
 	return p.home.stats.snapshot()
 }
 
-// claim takes the next place for a record of n bytes and marks it as claimed.
-// What it refuses or pads is counted for own, too.
+// quick is place where nothing is in the way: the record fits, before the end of
+// the buffer too, the producers' copy of the head says so, and no other producer
+// comes between. What place says of the order of its loads holds here, too; the
+// largest payload is what the room leaves, see maxPayload.
+func (r *ring) quick(n int) (pos uint64, ok bool) {
+	tail := r.tail.load()
+	to := tail + align(headerLen+uint64(n))
+	if n < 0 || tail&closedBit != 0 || to-tail > r.toEnd(tail) || !r.room(r.headCache.load(), to) || !r.tail.advance(tail, to) {
+		return 0, false
+	}
+	return tail, true
+}
+
+// place takes the next place for a record of n bytes. What it refuses or pads
+// is counted for own, too.
 //
 // The tail is loaded before the head. A tail that is stale by then makes the
 // ring look emptier than it is, never fuller: if it does not fit even so, it
@@ -217,17 +241,16 @@ func (p *SharedProducer) Stats() Stats {
 // compare-and-swap fails. Loaded the other way round, a stale head and a fresh
 // tail would refuse records that fit.
 //
-// Between the compare-and-swap and the mark the header reads as zero; the
-// consumer waits there, and no user code runs.
-func (r *ring) claim(n int, own *account) (uint64, error) {
+// From the compare-and-swap on, the header reads as zero and the consumer waits
+// there until the caller has marked the place. No user code runs in between.
+func (r *ring) place(n int, own *account) (uint64, error) {
 	if !r.fits(n) {
 		if r.tail.load()&closedBit != 0 {
 			return 0, ErrClosed
 		}
 		return 0, ErrTooLarge
 	}
-	length := headerLen + uint64(n)
-	frame := align(length)
+	frame := align(headerLen + uint64(n))
 	for {
 		tail := r.tail.load()
 		if tail&closedBit != 0 {
@@ -258,7 +281,6 @@ func (r *ring) claim(n int, own *account) (uint64, error) {
 		if pos == to {
 			continue
 		}
-		r.mem.release(pos, claimMark(r.lap(pos), length))
 		return pos, nil
 	}
 }

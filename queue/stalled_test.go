@@ -452,10 +452,11 @@ func TestBuffersWithoutASlotCount(t *testing.T) {
 			return open[slotCount]
 		},
 		"Write": func(t *testing.T, p *SharedProducer, c *Consumer) any {
-			r, _, err := p.claim(8) // as WriteTyped does
+			r, pos, err := p.place(c.ring, 8) // as WriteTyped does
 			if err != nil {
 				t.Fatal(err)
 			}
+			r.mem.publish(pos, claimMark(r.lap(pos), 16))
 			return r
 		},
 	} {
