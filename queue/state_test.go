@@ -109,9 +109,9 @@ func TestStatesMPSC(t *testing.T) {
 	want("skip given back, zeroed")
 }
 
-// The consumer of an SPSC ring writes nothing into the data area, so that it
-// never owns a payload's line. Where the checks are on it poisons what was
-// given back, and nothing else.
+// The consumer of an SPSC ring writes nothing into the data area but one word of
+// each line that it has given back, see memory.own. Where the checks are on it
+// poisons what was given back, and nothing else.
 func TestConsumerWritesNothing(t *testing.T) {
 	reads := map[string]func(c *Consumer){
 		"Next": func(c *Consumer) {
@@ -144,7 +144,7 @@ func TestConsumerWritesNothing(t *testing.T) {
 				for pos := from; pos != to; pos++ {
 					before[pos&255] = poison
 				}
-			} else { // see memory.own
+			} else {
 				for pos := from &^ 63; pos != to&^63; pos += 64 {
 					clear(before[(pos+56)&255:][:8])
 				}
