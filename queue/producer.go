@@ -31,7 +31,9 @@ type producer struct {
 
 // Producer is the writing end of an SPSC ring or of a FanIn's lane. It is for
 // one goroutine at a time; hand it over with a happens-before edge, as any
-// plain value. Only Stats may be called from anywhere.
+// plain value. Only Stats may be called from anywhere. Two goroutines at once may
+// damage the ring and, because what they write is not checked again, memory behind it;
+// builds with -race report them.
 //
 // At most one claim is open: a claim does not take its place in the ring until
 // it is committed, so the next claim or write replaces one that was forgotten.
