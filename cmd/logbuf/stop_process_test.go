@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -222,6 +223,7 @@ func TestTerminalGoes(t *testing.T) {
 	if err != nil {
 		t.Skipf("no pseudo-terminal here: %v", err)
 	}
+	needHangup(t)
 	dir := filepath.Join(t.TempDir(), "archive")
 	in, first, end := pipeLines(t)
 	p := prepare(t, nil, "record", "-", "--dir", dir)
@@ -253,6 +255,13 @@ func TestTerminalGoes(t *testing.T) {
 	}
 }
 
+// needHangup skips a test whose programs would begin with SIGHUP ignored, as this one has.
+func needHangup(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("under nohup")
+	}
+}
+
 // terminal makes a pseudo-terminal.
 func terminal() (master, slave *os.File, err error) {
 	master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -275,6 +284,7 @@ func terminal() (master, slave *os.File, err error) {
 // SIGHUP, and once more as shells send it: the end is a good one. Under nohup it is none.
 func TestHangup(t *testing.T) {
 	t.Run("twice", func(t *testing.T) {
+		needHangup(t)
 		dir := filepath.Join(t.TempDir(), "archive")
 		in, first, end := pipeLines(t)
 		p := startReading(t, in, nil, "record", "-", "--dir", dir, "--json")
