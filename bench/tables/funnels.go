@@ -15,7 +15,6 @@ import (
 // stop returns when all that is left was shown.
 type funnel struct {
 	sends []func(rec []byte) bool
-	puts  []putter   // see pipe.put
 	alls  []sequence // see pipe.all
 	recv  func(visit visitor) int
 	start func(visit visitor) (stop func() error)
@@ -37,7 +36,7 @@ type manyWay struct {
 // shared is a funnel whose producers use one send.
 func shared(n int, p pipe) (f funnel) {
 	for range n {
-		f.sends, f.puts, f.alls = append(f.sends, p.send), append(f.puts, p.put), append(f.alls, p.all)
+		f.sends, f.alls = append(f.sends, p.send), append(f.alls, p.all)
 	}
 	f.recv = p.recv
 	return f
@@ -58,7 +57,7 @@ var manyWays = []manyWay{
 	}},
 	{name: "MPSC, claim, Drain", open: func(n int) (funnel, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return shared(n, pipe{claimFrom(p), drainFrom(c), fillClaim(p), sharedClaims(p)}), err
+		return shared(n, pipe{claimFrom(p), drainFrom(c), sharedClaims(p)}), err
 	}},
 	{name: "Go channel of copies", open: func(n int) (funnel, error) {
 		ch := make(chan []byte, manyItems)
@@ -90,7 +89,7 @@ func laneEach(f *queue.FanIn, producers []*queue.Producer, inPlace bool) funnel 
 	for _, p := range producers {
 		all.sends = append(all.sends, writeTo(p))
 		if inPlace {
-			all.puts, all.alls = append(all.puts, fillClaim(p)), append(all.alls, claims(p))
+			all.alls = append(all.alls, claims(p))
 		} else {
 			all.alls = append(all.alls, writes(p))
 		}
@@ -101,9 +100,6 @@ func laneEach(f *queue.FanIn, producers []*queue.Producer, inPlace bool) funnel 
 // producer is the way of one producer.
 func (f funnel) producer(i int) pipe {
 	p := pipe{send: f.sends[i], recv: f.recv}
-	if i < len(f.puts) {
-		p.put = f.puts[i]
-	}
 	if i < len(f.alls) {
 		p.all = f.alls[i]
 	}

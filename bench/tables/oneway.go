@@ -72,16 +72,18 @@ func (p pipe) produce(sizes []int, n int, sent *atomic.Int64) {
 	sent.Store(int64(n))
 }
 
-// sequence is all, or does the same record by record.
+// sequence is all, or fills and sends record by record.
 func (p pipe) sequence(largest int) sequence {
 	if p.all != nil {
 		return p.all
 	}
-	put := p.putter(largest)
+	buf := make([]byte, largest)
 	return func(sizes []int, n int, t *told) {
 		turn := 0
 		for i := range n {
-			for !put(sizes[turn], uint64(i)) {
+			rec := buf[:sizes[turn]]
+			fill(rec, uint64(i))
+			for !p.send(rec) {
 				t.full(i)
 			}
 			turn = t.next(i, turn, len(sizes))
@@ -112,22 +114,6 @@ func (t *told) next(i, turn, sizes int) int {
 		return 0
 	}
 	return turn
-}
-
-// putter fills in place where it can be done, and otherwise sends what it has
-// filled.
-func (p pipe) putter(largest int) putter {
-	if p.put != nil {
-		return p.put
-	}
-	buf, filled := make([]byte, largest), ^uint64(0)
-	return func(size int, n uint64) bool {
-		if filled != n { // when there was no room, it is filled already
-			fill(buf[:size], n)
-			filled = n
-		}
-		return p.send(buf[:size])
-	}
 }
 
 // consume polls until it has n records, or n were sent and nothing is left.

@@ -19,8 +19,7 @@ const ringSize = 2 << 20
 type pipe struct {
 	send func(rec []byte) bool
 	recv func(visit visitor) int
-	put  putter   // where the producer fills records in place; nil: it has to send
-	all  sequence // where the loop around it is written out; nil: send or put is called for each record
+	all  sequence // where the loop around it is written out, or records are filled in place; nil: send is called for each
 }
 
 // sequence fills and sends n records of the sizes, in turn.
@@ -28,10 +27,6 @@ type sequence = func(sizes []int, n int, t *told)
 
 // visitor looks at one record. It is what Drain takes, so that nothing is in between.
 type visitor = func(typ int32, rec []byte)
-
-// putter fills a record of so many bytes with n, in place. It returns false when
-// there is no room.
-type putter func(size int, n uint64) bool
 
 // way is one way to do that.
 type way struct {
@@ -51,7 +46,7 @@ var ways = []way{
 	}},
 	{name: "SPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{claimFrom(p), drainFrom(c), fillClaim(p), claims(p)}, err
+		return pipe{claimFrom(p), drainFrom(c), claims(p)}, err
 	}},
 	{name: "SPSC, Write, Next", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
@@ -67,7 +62,7 @@ var ways = []way{
 	}},
 	{name: "MPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return pipe{claimFrom(p), drainFrom(c), fillClaim(p), sharedClaims(p)}, err
+		return pipe{claimFrom(p), drainFrom(c), sharedClaims(p)}, err
 	}},
 	{name: "FanIn, Write, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
@@ -75,7 +70,7 @@ var ways = []way{
 	}},
 	{name: "FanIn, claim, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
-		return pipe{claimFrom(p[0]), drainFrom(f), fillClaim(p[0]), claims(p[0])}, err
+		return pipe{claimFrom(p[0]), drainFrom(f), claims(p[0])}, err
 	}},
 	{name: "Go channel of copies", open: func(p payload) (pipe, error) {
 		ch := make(chan []byte, p.items())
@@ -128,17 +123,6 @@ func writeTo(w io.Writer) func([]byte) bool {
 // claimer is a producer of which records can be claimed.
 type claimer interface {
 	TryClaim(n int) (queue.Claim, error)
-}
-
-func fillClaim(p claimer) putter {
-	return func(size int, n uint64) bool {
-		c, err := p.TryClaim(size)
-		if err != nil {
-			return false
-		}
-		fill(c.Bytes(), n)
-		return c.Commit()
-	}
 }
 
 // claimFrom copies a record that is there already.
