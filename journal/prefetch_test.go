@@ -83,6 +83,25 @@ func openPrefetching(t testing.TB, on bool, opts *ReaderOptions) *Reader {
 	return r
 }
 
+// A Reader reads ahead by itself where there is a processor for it.
+func TestPrefetchIsOn(t *testing.T) {
+	mem := vfs.NewMem()
+	bigArchive(t, mem, 100, 70<<10, 1)
+	for _, procs := range []int{1, 2} {
+		before := runtime.GOMAXPROCS(procs)
+		r, err := OpenReader(memDir, &ReaderOptions{FS: mem})
+		runtime.GOMAXPROCS(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace(r, nil)
+		if on := r.w.prefetch != nil && r.w.prefetch.begun(); on != (procs > 1) {
+			t.Errorf("GOMAXPROCS %d: reading ahead %t", procs, on)
+		}
+		mustClose(t, r)
+	}
+}
+
 // settle waits until nothing is being read ahead, and returns up to which offset it was.
 func (p *prefetch) settle() int64 {
 	for {
