@@ -42,6 +42,8 @@ func alone() *question {
 }
 
 // upTo refuses each call after so many.
+//
+//go:noinline
 func upTo(most int, send func([]byte) bool) func([]byte) bool {
 	sent := 0
 	return func(rec []byte) bool {

@@ -18,6 +18,7 @@ func arrays(p payload, viaXsync bool) pipe {
 	return arraysOf(p, viaXsync, func(a *[16384]byte) []byte { return a[:] })
 }
 
+//go:noinline
 func arraysOf[T any](p payload, viaXsync bool, bytes func(*T) []byte) pipe {
 	put, take := channelOf[T](p.items())
 	if viaXsync {
@@ -41,6 +42,7 @@ func arraysOf[T any](p payload, viaXsync bool, bytes func(*T) []byte) pipe {
 	}
 }
 
+//go:noinline
 func channelOf[T any](items int) (put, take func(*T) bool) {
 	ch := make(chan T, items)
 	put = func(a *T) bool {

@@ -55,10 +55,12 @@ func spsc(opts *channel.Options, sender func(*channel.Sender) func([]byte) bool)
 	return line{sender(tx), receive(rx), func() { _ = tx.Close() }}
 }
 
+//go:noinline
 func trySend(tx *channel.Sender) func([]byte) bool {
 	return func(rec []byte) bool { return tx.TrySend(rec) == nil }
 }
 
+//go:noinline
 func claimAndCommit(tx *channel.Sender) func([]byte) bool {
 	return func(rec []byte) bool {
 		c, err := tx.TryClaim(len(rec))
@@ -70,6 +72,7 @@ func claimAndCommit(tx *channel.Sender) func([]byte) bool {
 	}
 }
 
+//go:noinline
 func commitQuietly(tx *channel.Sender) func([]byte) bool {
 	n := 0
 	return func(rec []byte) bool {
@@ -86,6 +89,7 @@ func commitQuietly(tx *channel.Sender) func([]byte) bool {
 	}
 }
 
+//go:noinline
 func receive(rx *channel.Receiver) func() []byte {
 	ctx := context.Background()
 	return func() []byte {

@@ -191,6 +191,8 @@ func (u unclosed) Write(b []byte) (int, error) { return u.f.Write(b) }
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // bufferedLog writes length, time and checksum before each record; nil flushes.
+//
+//go:noinline
 func bufferedLog(f io.Writer) func(rec []byte) error {
 	w := bufio.NewWriterSize(f, 256<<10)
 	var header [16]byte

@@ -53,11 +53,11 @@ var manyWays = []manyWay{
 	}},
 	{name: "MPSC, Write, Drain", open: func(n int) (funnel, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return shared(n, pipe{send: writeTo(p), recv: drainFrom(c), all: sharedWrites(p)}), err
+		return shared(n, pipe{send: writeToShared(p), recv: drainFrom(c), all: sharedWrites(p)}), err
 	}},
 	{name: "MPSC, claim, Drain", open: func(n int) (funnel, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return shared(n, pipe{claimFrom(p), drainFrom(c), sharedClaims(p)}), err
+		return shared(n, pipe{claimFromShared(p), drainFrom(c), sharedClaims(p)}), err
 	}},
 	{name: "Go channel of copies", open: func(n int) (funnel, error) {
 		ch := make(chan []byte, manyItems)
@@ -66,7 +66,17 @@ var manyWays = []manyWay{
 	{name: "Go channel of arrays", open: func(n int) (funnel, error) { return manyArrays(n), nil }},
 	{name: "xsync.MPMCQueue of copies", open: func(n int) (funnel, error) {
 		q := xsync.NewMPMCQueue[[]byte](manyItems)
-		return shared(n, pipe{send: func(rec []byte) bool { return q.TryEnqueue(clone(rec)) }, recv: oneBy(q.TryDequeue)}), nil
+		return shared(n, pipe{
+			send: func(rec []byte) bool { return q.TryEnqueue(clone(rec)) },
+			recv: func(visit visitor) int {
+				rec, ok := q.TryDequeue()
+				if !ok {
+					return 0
+				}
+				visit(0, rec)
+				return 1
+			},
+		}), nil
 	}},
 	{name: "smallnest/ringbuffer and a mutex", open: func(n int) (funnel, error) {
 		p := byteStream(ringbuffer.New(ringSize), manySize)
@@ -132,7 +142,7 @@ func zerologDiode(n int) (f funnel) {
 	var visit visitor
 	w := diode.NewWriter(writerFunc(func(b []byte) { visit(0, b) }), manyItems, 0, nil)
 	for range n {
-		f.sends = append(f.sends, writeTo(w))
+		f.sends = append(f.sends, func(rec []byte) bool { _, err := w.Write(rec); return err == nil })
 	}
 	f.start = func(v visitor) func() error {
 		visit = v // before the first record

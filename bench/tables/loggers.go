@@ -98,6 +98,7 @@ func intoArchive(d *disk, sync journal.Sync, log func(*slogbuf.Writer) func(int)
 
 // The same line with each library.
 
+//go:noinline
 func slogLine(h slog.Handler) func(int) {
 	log := slog.New(h)
 	return func(n int) {

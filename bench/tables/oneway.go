@@ -73,6 +73,8 @@ func (p pipe) produce(sizes []int, n int, sent *atomic.Int64) {
 }
 
 // sequence is all, or fills and sends record by record.
+//
+//go:noinline
 func (p pipe) sequence(largest int) sequence {
 	if p.all != nil {
 		return p.all

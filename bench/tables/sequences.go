@@ -9,7 +9,12 @@ import (
 // The producers' loops of our own rings, written out as a program writes them: with
 // a function value or an interface for each record, that would be half of what a
 // short one takes. The peers outside of Go are measured with loops like these.
+//
+// None of the functions that make loops and calls to be measured may be inlined,
+// here and elsewhere: the compiler would copy the literal that is returned, and
+// inline nothing in the copy. See TestLiteralsAreNotCopied.
 
+//go:noinline
 func writes(p *queue.Producer) sequence {
 	return func(sizes []int, n int, t *told) {
 		buf, turn := make([]byte, slices.Max(sizes)), 0
@@ -27,6 +32,7 @@ func writes(p *queue.Producer) sequence {
 	}
 }
 
+//go:noinline
 func claims(p *queue.Producer) sequence {
 	return func(sizes []int, n int, t *told) {
 		turn := 0
@@ -44,6 +50,7 @@ func claims(p *queue.Producer) sequence {
 	}
 }
 
+//go:noinline
 func sharedWrites(p *queue.SharedProducer) sequence {
 	return func(sizes []int, n int, t *told) {
 		buf, turn := make([]byte, slices.Max(sizes)), 0
@@ -61,6 +68,7 @@ func sharedWrites(p *queue.SharedProducer) sequence {
 	}
 }
 
+//go:noinline
 func sharedClaims(p *queue.SharedProducer) sequence {
 	return func(sizes []int, n int, t *told) {
 		turn := 0

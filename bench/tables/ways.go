@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/binary"
-	"io"
 
 	"code.cloudfoundry.org/go-diodes"
 	"github.com/nexus-logbuf/logbuf/queue"
@@ -58,11 +57,11 @@ var ways = []way{
 	}},
 	{name: "MPSC, Write, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return pipe{send: writeTo(p), recv: drainFrom(c), all: sharedWrites(p)}, err
+		return pipe{send: writeToShared(p), recv: drainFrom(c), all: sharedWrites(p)}, err
 	}},
 	{name: "MPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return pipe{claimFrom(p), drainFrom(c), sharedClaims(p)}, err
+		return pipe{claimFromShared(p), drainFrom(c), sharedClaims(p)}, err
 	}},
 	{name: "FanIn, Write, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
@@ -81,7 +80,14 @@ var ways = []way{
 		q := xsync.NewSPSCQueue[[]byte](p.items())
 		return pipe{
 			send: func(rec []byte) bool { return q.TryEnqueue(clone(rec)) },
-			recv: oneBy(q.TryDequeue),
+			recv: func(visit visitor) int {
+				rec, ok := q.TryDequeue()
+				if !ok {
+					return 0
+				}
+				visit(0, rec)
+				return 1
+			},
 		}, nil
 	}},
 	{name: "xsync.SPSCQueue of arrays", only: fixedPayloads, open: func(p payload) (pipe, error) { return arrays(p, true), nil }},
@@ -96,6 +102,8 @@ var ways = []way{
 func clone(rec []byte) []byte { return append([]byte(nil), rec...) }
 
 // diodePipe overwrites what is not taken in time.
+//
+//go:noinline
 func diodePipe(d interface {
 	Set(diodes.GenericDataType)
 	TryNext() (diodes.GenericDataType, bool)
@@ -106,27 +114,31 @@ func diodePipe(d interface {
 			d.Set(diodes.GenericDataType(&b))
 			return true
 		},
-		recv: oneBy(func() ([]byte, bool) {
+		recv: func(visit visitor) int {
 			p, ok := d.TryNext()
 			if !ok {
-				return nil, false
+				return 0
 			}
-			return *(*[]byte)(p), true
-		}),
+			visit(0, *(*[]byte)(p))
+			return 1
+		},
 	}
 }
 
-func writeTo(w io.Writer) func([]byte) bool {
-	return func(rec []byte) bool { _, err := w.Write(rec); return err == nil }
+//go:noinline
+func writeTo(p *queue.Producer) func([]byte) bool {
+	return func(rec []byte) bool { _, err := p.Write(rec); return err == nil }
 }
 
-// claimer is a producer of which records can be claimed.
-type claimer interface {
-	TryClaim(n int) (queue.Claim, error)
+//go:noinline
+func writeToShared(p *queue.SharedProducer) func([]byte) bool {
+	return func(rec []byte) bool { _, err := p.Write(rec); return err == nil }
 }
 
 // claimFrom copies a record that is there already.
-func claimFrom(p claimer) func([]byte) bool {
+//
+//go:noinline
+func claimFrom(p *queue.Producer) func([]byte) bool {
 	return func(rec []byte) bool {
 		c, err := p.TryClaim(len(rec))
 		if err != nil {
@@ -137,12 +149,26 @@ func claimFrom(p claimer) func([]byte) bool {
 	}
 }
 
+//go:noinline
+func claimFromShared(p *queue.SharedProducer) func([]byte) bool {
+	return func(rec []byte) bool {
+		c, err := p.TryClaim(len(rec))
+		if err != nil {
+			return false
+		}
+		copy(c.Bytes(), rec)
+		return c.Commit()
+	}
+}
+
+//go:noinline
 func drainFrom(c interface {
 	Drain(limit int, fn func(typ int32, rec []byte)) int
 }) func(visitor) int {
 	return func(visit visitor) int { return c.Drain(batch, visit) }
 }
 
+//go:noinline
 func nextFrom(c *queue.Consumer) func(visitor) int {
 	return func(visit visitor) int {
 		rec, ok := c.Next()
@@ -156,6 +182,8 @@ func nextFrom(c *queue.Consumer) func(visitor) int {
 
 // peekFrom takes spans as they lie in the ring, and gives back each when all of
 // it is read.
+//
+//go:noinline
 func peekFrom(c *queue.Consumer) func(visitor) int {
 	return func(visit visitor) int {
 		span := c.Peek(64 << 10)
@@ -189,17 +217,7 @@ func lanes(n int) (*queue.FanIn, []*queue.Producer, error) {
 	return f, all, nil
 }
 
-func oneBy(next func() ([]byte, bool)) func(visitor) int {
-	return func(visit visitor) int {
-		rec, ok := next()
-		if !ok {
-			return 0
-		}
-		visit(0, rec)
-		return 1
-	}
-}
-
+//go:noinline
 func sendTo(ch chan []byte) func([]byte) bool {
 	return func(rec []byte) bool {
 		select {
@@ -211,6 +229,7 @@ func sendTo(ch chan []byte) func([]byte) bool {
 	}
 }
 
+//go:noinline
 func receiveFrom(ch chan []byte) func(visitor) int {
 	return func(visit visitor) int {
 		select {
@@ -224,6 +243,8 @@ func receiveFrom(ch chan []byte) func(visitor) int {
 }
 
 // byteStream frames records with their length in a ring of bytes.
+//
+//go:noinline
 func byteStream(r *ringbuffer.RingBuffer, largest int) pipe {
 	const header = 4
 	out, in := make([]byte, header+largest), make([]byte, header+largest)
