@@ -91,35 +91,41 @@ func walkFrames(frames []byte, from, limit int, info *frameInfo) (end int, bad s
 
 // dataRun counts the well-formed data frames that b begins with, up to the first thing that is none, or is not all in b. It returns how many
 // bytes they take. This is nearly all that there is to walk over, and costs a record one look at its first 16 bytes.
+//
+// Where a frame ends is only known from its length, so the walk would wait for each frame's header in turn. A header that is the one before
+// once more needs no checks, and the processor, which expects that, is at the next frames already.
 func (i *frameInfo) dataRun(b []byte) (end int) {
 	count, payload := 0, uint64(0)
 	minTime, maxTime := i.minTime, i.maxTime
 	anyType, allType := uint32(i.anyType), uint32(i.allType)
-	rest := b
-	for len(rest) >= frameOverhead {
-		word := le.Uint64(rest)
+	at, last, size := 0, uint64(0), uint(math.MaxUint) // a header of zeros is no frame, and ends nowhere in b
+	for at <= len(b)-frameOverhead {
+		head := b[at : at+frameOverhead : at+frameOverhead]
+		word := le.Uint64(head)
 		length, typ := uint32(word), uint32(word>>32)
-		if length-frameOverhead > math.MaxInt32-frameOverhead || uint8(typ)-1 >= firstControl-1 || int32(typ) < 0 {
+		if word != last {
+			if length-frameOverhead > math.MaxInt32-frameOverhead || uint8(typ)-1 >= firstControl-1 || int32(typ) < 0 {
+				break
+			}
+			last, size = word, (uint(length)+7)&^7
+		}
+		if size > uint(len(b)-at) {
 			break
 		}
-		size := (uint(length) + 7) &^ 7
-		if size > uint(len(rest)) {
-			break
-		}
-		t := int64(le.Uint64(rest[FrameHeaderLen:]))
-		minTime, maxTime = min(minTime, t), max(maxTime, t)
 		anyType |= typ
 		allType &= typ
+		t := int64(le.Uint64(head[FrameHeaderLen:]))
+		minTime, maxTime = min(minTime, t), max(maxTime, t)
 		payload += uint64(length) - frameOverhead
 		count++
-		rest = rest[size:]
+		at += int(size)
 	}
 	i.frames += count
 	i.count += count
 	i.bytes += payload
 	i.minTime, i.maxTime = minTime, maxTime
 	i.anyType, i.allType = int32(anyType), int32(allType)
-	return len(b) - len(rest)
+	return at
 }
 
 // note counts a frame that is not a skip.

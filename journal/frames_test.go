@@ -31,8 +31,9 @@ func walkPlainly(frames []byte, from, limit int, info *frameInfo) (end int, bad 
 // randomSpan is a span of frames of all kinds, most of them data, and now and then with a damaged byte.
 func randomSpan(r *rand.Rand) []byte {
 	var b []byte
+	sizes, streams := 1+r.IntN(40), 1+r.IntN(2) // 1 and 1: all headers alike
 	for range r.IntN(20) {
-		rec := Record{Time: int64(r.Uint64()), Kind: KindData, Stream: uint16(r.IntN(2)), Payload: make([]byte, r.IntN(40))}
+		rec := Record{Time: int64(r.Uint64()), Kind: KindData, Stream: uint16(r.IntN(streams)), Payload: make([]byte, r.IntN(sizes))}
 		switch r.IntN(8) {
 		case 0:
 			n := 8 + 8*r.IntN(4)
@@ -80,6 +81,22 @@ func TestWalkFramesAgreesWithALookAtEach(t *testing.T) {
 	}
 	if len(verdicts) < 6 {
 		t.Errorf("only these verdicts were seen: %v", verdicts)
+	}
+}
+
+// No header that is none is taken for the one before, or for one that was checked.
+func TestWalkFramesWithNoHeader(t *testing.T) {
+	good := AppendFrame(nil, Record{Payload: make([]byte, 24)})
+	for _, word := range []uint64{0, math.MaxUint64, 1 << 63, 8} {
+		for _, before := range []int{0, 1, 3} {
+			b := append(bytes.Repeat(good, before), make([]byte, 48)...)
+			le.PutUint64(b[before*len(good):], word)
+			info := newFrameInfo()
+			end := info.dataRun(b)
+			if end != before*len(good) || info.count != before {
+				t.Errorf("%#x behind %d frames: a run of %d bytes, %d frames", word, before, end, info.count)
+			}
+		}
 	}
 }
 
