@@ -11,7 +11,7 @@ func alone() *question {
 			"payload, is drained when it is full, untimed.",
 	}
 	if tickName != "ns" {
-		q.note += fmt.Sprintf(" %.2f cycles are 1 ns; the counter moves in steps of %d.", 1/tick(), step())
+		q.note += fmt.Sprintf(" %.2f cycles are 1 ns; the counter moves in steps of %d.", 1/tick(), tickStep())
 	}
 	q.rows = append(q.rows, row{name: "nothing", only: []int{0}, run: func(_, n int) (result, error) {
 		return timeCalls(n, 8, func([]byte) bool { return true }, func() {}), nil

@@ -19,7 +19,7 @@ func oneToOne() []*question {
 		name: "one-heels", title: "From one goroutine to another, the consumer at the heels", unit: "ns per record", cols: payloadNames(payloads), ordered: len(fixedPayloads),
 		note: ring + "The consumer polls for each record.",
 	}
-	for _, w := range ways {
+	for _, w := range append(slices.Clone(ways), bareWay) {
 		for _, q := range []*question{saturated, heels} {
 			q.rows = append(q.rows, row{name: w.name, only: w.only, run: func(col, n int) (result, error) {
 				return w.oneWay(payloads[col], n, q == saturated)

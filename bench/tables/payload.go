@@ -56,18 +56,28 @@ func (p pipe) empty() {
 	}
 }
 
-// fill is the producer's share of a record, read the consumer's: every word.
-// They cost what a plain loop of C costs, 0.3 ns a word; shortening a slice by
-// its first word, again and again, would cost twice as much.
+// fill is the producer's share of a record, read the consumer's: every word. Four
+// at a time, because what a loop of one word costs depends on where in the program
+// it happens to lie: 0.3 ns a word, or, across a boundary of 64 bytes, 0.4 and
+// more.
 func fill(rec []byte, n uint64) {
 	w := words(rec)
+	for len(w) >= 4 {
+		w[0], w[1], w[2], w[3] = n, n, n, n
+		w = w[4:]
+	}
 	for i := range w {
 		w[i] = n
 	}
 }
 
 func read(rec []byte) (sum uint64) {
-	for _, n := range words(rec) {
+	w := words(rec)
+	for len(w) >= 4 {
+		sum += w[0] + w[1] + w[2] + w[3]
+		w = w[4:]
+	}
+	for _, n := range w {
 		sum += n
 	}
 	return sum

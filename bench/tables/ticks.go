@@ -21,9 +21,9 @@ var tick = sync.OnceValue(func() float64 {
 // nanoseconds is the length of so many ticks.
 func nanoseconds(ticks int64) int64 { return int64(float64(ticks)*tick() + 0.5) }
 
-// step is the greatest number that divides what readings of ticks differ by: by
+// tickStep is the greatest number that divides what readings of ticks differ by: by
 // so much the counter moves at a time.
-func step() (d int64) {
+func tickStep() (d int64) {
 	last := ticks()
 	for range 10_000 {
 		at := ticks()
