@@ -63,7 +63,7 @@ var manyWays = []manyWay{
 		ch := make(chan []byte, manyItems)
 		return shared(n, pipe{send: sendTo(ch), recv: receiveFrom(ch)}), nil
 	}},
-	{name: "Go channel of arrays", open: func(n int) (funnel, error) { return manyArrays(n), nil }},
+	{name: "Go channel of arrays", open: func(n int) (funnel, error) { return shared(n, channelOf[[manySize]byte](manyItems)), nil }},
 	{name: "xsync.MPMCQueue of copies", open: func(n int) (funnel, error) {
 		q := xsync.NewMPMCQueue[[]byte](manyItems)
 		return shared(n, pipe{
@@ -114,26 +114,6 @@ func (f funnel) producer(i int) pipe {
 		p.all = f.alls[i]
 	}
 	return p
-}
-
-func manyArrays(n int) (f funnel) {
-	put, take := channelOf[[manySize]byte](manyItems)
-	for range n {
-		out := new([manySize]byte)
-		f.sends = append(f.sends, func(rec []byte) bool {
-			copy(out[:], rec)
-			return put(out)
-		})
-	}
-	in := new([manySize]byte)
-	f.recv = func(visit visitor) int {
-		if !take(in) {
-			return 0
-		}
-		visit(0, in[:])
-		return 1
-	}
-	return f
 }
 
 // zerologDiode shows records from a goroutine of its own, which sleeps between
