@@ -520,6 +520,7 @@ func (r *recovery) sealFile(s *segment, flags uint16) error {
 			return fmt.Errorf("journal: %w", err)
 		}
 	}
+	s.spare = true // for all that is known
 	if _, err := s.writeFooter(flags); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}

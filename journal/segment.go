@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/nexus-logbuf/logbuf/internal/vfs"
@@ -26,6 +27,9 @@ type segment struct {
 	wrongFooter bool     // there is a whole one that is not that of the blocks
 	promised    uint64   // largest log position that a block calls durable, as far as it was walked
 	ordinals    ordinals // at the end of the data, as far as it was walked
+
+	allocated int64 // the file was to have disk space up to here, see allocate
+	spare     bool  // it may have some behind its end
 
 	index      []indexEntry
 	indexedOff int64  // offset of the block of the last entry
@@ -144,11 +148,37 @@ func (s *segment) matches(t trailer) string {
 	return ""
 }
 
+// How much disk space a segment has ahead of its data: as much as it has data, but not more than allocateAhead, and none below allocateFrom:
+// most archives are small, or grow slowly.
+const (
+	allocateFrom  = 1 << 20
+	allocateAhead = 4 << 20
+)
+
+// allocate gives the file disk space for a block that ends at end, and for what will follow, up to limit, the size that a segment is meant to
+// have and seldom grows over. It is a hint that makes writing cheaper, see vfs.File. After an error, with a full disk perhaps, the write finds out by itself.
+func (s *segment) allocate(end, limit int64) {
+	if end <= s.allocated || end < allocateFrom {
+		return
+	}
+	from := max(s.allocated, s.off)
+	s.allocated = end + min(end, allocateAhead)
+	if end <= limit {
+		s.allocated = min(s.allocated, limit)
+	}
+	err := s.file.Allocate(from, s.allocated-from)
+	s.spare = s.spare || !errors.Is(err, errors.ErrUnsupported) // a full disk may have given a part
+}
+
 // writeFooter writes the footer behind the data and syncs it. The data has been synced before: a footer that outlives its data would
-// promise what is not there.
+// promise what is not there. What the file has been given of the disk behind that is given back.
 func (s *segment) writeFooter(flags uint16) (op string, err error) {
-	if _, err := s.file.WriteAt(s.footer(flags), s.off); err != nil {
+	footer := s.footer(flags)
+	if _, err := s.file.WriteAt(footer, s.off); err != nil {
 		return "write", err
+	}
+	if s.spare {
+		_ = s.file.Truncate(s.off + int64(len(footer))) // if it fails, some disk space is not used: nothing to stop for
 	}
 	return "sync", s.file.SyncData()
 }

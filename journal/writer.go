@@ -371,6 +371,9 @@ func (w *Writer) putBlock(s *segment, frames []byte, flags uint16) error {
 		bufs = w.bufs[:]
 		bufs[2] = make([]byte, s.footerLen())
 	}
+	if flags&blockLast == 0 {
+		s.allocate(s.off+blockHeaderLen+int64(len(frames)), w.opts.SegmentSize)
+	}
 	for {
 		bufs[0], bufs[1] = w.header[:], frames
 		start := time.Now()
@@ -396,6 +399,7 @@ func (w *Writer) failWrite(seg *segment, wrote int64, err error) error {
 		err = fmt.Errorf("%w; %d bytes of it could not be cut off again: %w", bare(err), wrote, bare(e))
 		return w.fail("write", seg.name, seg.off, err, true)
 	}
+	seg.allocated = seg.off
 	if w.makeRoom(w.closing) {
 		return nil
 	}

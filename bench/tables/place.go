@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -80,6 +81,8 @@ func (f discardFile) WriteAt(b []byte, off int64) (int, error) {
 	}
 	return f.File.WriteAt(b, off)
 }
+
+func (f discardFile) Allocate(int64, int64) error { return errors.ErrUnsupported }
 
 func (f discardFile) WritevAt(bufs [][]byte, off int64) (n int64, err error) {
 	if off < headerLen {

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// osFile is a File over *os.File. writevAt and syncData differ by system and are in files of their own.
+// osFile is a File over *os.File. writevAt, allocate and syncData differ by system and are in files of their own.
 type osFile struct {
 	*os.File
 	fd uintptr // the descriptor, valid while File is open
@@ -33,6 +33,13 @@ func (f *osFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
 func (f *osFile) SyncData() error {
 	if err := f.syncData(); err != nil {
 		return pathError("fdatasync", f.Name(), err)
+	}
+	return nil
+}
+
+func (f *osFile) Allocate(off, n int64) error {
+	if err := f.allocate(off, n); err != nil {
+		return pathError("fallocate", f.Name(), err)
 	}
 	return nil
 }

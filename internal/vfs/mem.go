@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -393,6 +394,11 @@ func (d *memData) grow(size int64) {
 }
 
 func (f *memFile) WritevAt(bufs [][]byte, off int64) (int64, error) { return writeEach(f, bufs, off) }
+
+// Allocate knows no disk.
+func (f *memFile) Allocate(int64, int64) error {
+	return memError("fallocate", f.name, errors.ErrUnsupported)
+}
 
 func (f *memFile) Truncate(size int64) error {
 	if err := f.open("truncate"); err != nil {

@@ -65,7 +65,11 @@ type File interface {
 	// short write and after EINTR. n is the number of bytes that were written; err is non-nil when n is less than the buffers hold.
 	// It does not keep the buffers and allocates nothing for up to 8 of them.
 	WritevAt(bufs [][]byte, off int64) (n int64, err error)
-	// Truncate sets the size.
+	// Allocate gives the file n bytes of disk from off on, which may be behind its end, and leaves its size and content as they are: what is
+	// written there costs less then. It is a hint: after an error, which wraps errors.ErrUnsupported where it is not known to help, all is as
+	// it was, and no error does not mean that there will be room. Truncate gives back what is behind the end.
+	Allocate(off, n int64) error
+	// Truncate sets the size. Space behind the end is given back, also if the size is the same.
 	Truncate(size int64) error
 	// Sync makes data and metadata durable.
 	Sync() error
