@@ -32,7 +32,7 @@ var waits = []struct {
 		if err != nil {
 			panic(err)
 		}
-		return line{func(rec []byte) bool { return tx.TrySend(rec) == nil }, receive(rx), func() { _ = tx.Close() }}
+		return line{trySendShared(tx), receive(rx), func() { _ = tx.Close() }}
 	}},
 	{"Go channel of copies", func() line {
 		ch := make(chan []byte, ringSize/64)
@@ -57,6 +57,11 @@ func spsc(opts *channel.Options, sender func(*channel.Sender) func([]byte) bool)
 
 //go:noinline
 func trySend(tx *channel.Sender) func([]byte) bool {
+	return func(rec []byte) bool { return tx.TrySend(rec) == nil }
+}
+
+//go:noinline
+func trySendShared(tx *channel.SharedSender) func([]byte) bool {
 	return func(rec []byte) bool { return tx.TrySend(rec) == nil }
 }
 

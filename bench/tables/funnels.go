@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"code.cloudfoundry.org/go-diodes"
+	"github.com/nexus-logbuf/logbuf/channel"
 	"github.com/nexus-logbuf/logbuf/queue"
 	"github.com/puzpuzpuz/xsync/v4"
 	"github.com/rs/zerolog/diode"
@@ -17,6 +18,7 @@ type funnel struct {
 	sends []func(rec []byte) bool
 	alls  []sequence // see pipe.all
 	recv  func(visit visitor) int
+	wait  func(visit visitor) int // see pipe.wait
 	start func(visit visitor) (stop func() error)
 }
 
@@ -38,7 +40,7 @@ func shared(n int, p pipe) (f funnel) {
 	for range n {
 		f.sends, f.alls = append(f.sends, p.send), append(f.alls, p.all)
 	}
-	f.recv = p.recv
+	f.recv, f.wait = p.recv, p.wait
 	return f
 }
 
@@ -57,7 +59,12 @@ var manyWays = []manyWay{
 	}},
 	{name: "MPSC, claim, Drain", open: func(n int) (funnel, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return shared(n, pipe{claimFromShared(p), drainFrom(c), sharedClaims(p)}), err
+		return shared(n, pipe{send: claimFromShared(p), recv: drainFrom(c), all: sharedClaims(p)}), err
+	}},
+	{name: "channel FanIn, Park", open: laneSenders},
+	{name: "channel MPSC, Park", open: func(n int) (funnel, error) {
+		tx, rx, err := channel.NewMPSC(ringSize, nil)
+		return shared(n, pipe{send: trySendShared(tx), recv: drainFrom(rx), wait: waitAndDrain(rx), all: sharedSends(tx)}), err
 	}},
 	{name: "Go channel of copies", open: func(n int) (funnel, error) {
 		ch := make(chan []byte, manyItems)
@@ -107,9 +114,26 @@ func laneEach(f *queue.FanIn, producers []*queue.Producer, inPlace bool) funnel 
 	return all
 }
 
+// laneSenders is a channel with a lane for each sender.
+func laneSenders(n int) (f funnel, err error) {
+	ch, rx, err := channel.NewFanIn(ringSize/n, nil)
+	if err != nil {
+		return f, err
+	}
+	f.recv, f.wait = drainFrom(rx), waitAndDrain(rx)
+	for range n {
+		tx, err := ch.NewSender()
+		if err != nil {
+			return f, err
+		}
+		f.sends, f.alls = append(f.sends, trySend(tx)), append(f.alls, sends(tx))
+	}
+	return f, nil
+}
+
 // producer is the way of one producer.
 func (f funnel) producer(i int) pipe {
-	p := pipe{send: f.sends[i], recv: f.recv}
+	p := pipe{send: f.sends[i], recv: f.recv, wait: f.wait}
 	if i < len(f.alls) {
 		p.all = f.alls[i]
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 
+	"github.com/nexus-logbuf/logbuf/channel"
 	"github.com/nexus-logbuf/logbuf/queue"
 )
 
@@ -79,6 +80,36 @@ func sharedClaims(p *queue.SharedProducer) sequence {
 					c.Commit()
 					break
 				}
+				t.full(i)
+			}
+			turn = t.next(i, turn, len(sizes))
+		}
+	}
+}
+
+//go:noinline
+func sends(tx *channel.Sender) sequence {
+	return func(sizes []int, n int, t *told) {
+		buf, turn := make([]byte, slices.Max(sizes)), 0
+		for i := range n {
+			rec := buf[:sizes[turn]]
+			fill(rec, uint64(i))
+			for tx.TrySend(rec) != nil {
+				t.full(i)
+			}
+			turn = t.next(i, turn, len(sizes))
+		}
+	}
+}
+
+//go:noinline
+func sharedSends(tx *channel.SharedSender) sequence {
+	return func(sizes []int, n int, t *told) {
+		buf, turn := make([]byte, slices.Max(sizes)), 0
+		for i := range n {
+			rec := buf[:sizes[turn]]
+			fill(rec, uint64(i))
+			for tx.TrySend(rec) != nil {
 				t.full(i)
 			}
 			turn = t.next(i, turn, len(sizes))

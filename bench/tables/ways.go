@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 
 	"code.cloudfoundry.org/go-diodes"
+	"github.com/nexus-logbuf/logbuf/channel"
 	"github.com/nexus-logbuf/logbuf/queue"
 	"github.com/puzpuzpuz/xsync/v4"
 	"github.com/smallnest/ringbuffer"
@@ -18,7 +20,8 @@ const ringSize = 2 << 20
 type pipe struct {
 	send func(rec []byte) bool
 	recv func(visit visitor) int
-	all  sequence // where the loop around it is written out, or records are filled in place; nil: send is called for each
+	wait func(visit visitor) int // recv that first waits until something has come, where a consumer would; nil: it polls
+	all  sequence                // where the loop around it is written out, or records are filled in place; nil: send is called for each
 }
 
 // sequence fills and sends n records of the sizes, in turn.
@@ -45,7 +48,7 @@ var ways = []way{
 	}},
 	{name: "SPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
-		return pipe{claimFrom(p), drainFrom(c), claims(p)}, err
+		return pipe{send: claimFrom(p), recv: drainFrom(c), all: claims(p)}, err
 	}},
 	{name: "SPSC, Write, Next", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewSPSC(ringSize)
@@ -61,7 +64,7 @@ var ways = []way{
 	}},
 	{name: "MPSC, claim, Drain", open: func(payload) (pipe, error) {
 		p, c, err := queue.NewMPSC(ringSize)
-		return pipe{claimFromShared(p), drainFrom(c), sharedClaims(p)}, err
+		return pipe{send: claimFromShared(p), recv: drainFrom(c), all: sharedClaims(p)}, err
 	}},
 	{name: "FanIn, Write, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
@@ -69,7 +72,19 @@ var ways = []way{
 	}},
 	{name: "FanIn, claim, Drain", open: func(payload) (pipe, error) {
 		f, p, err := lanes(1)
-		return pipe{claimFrom(p[0]), drainFrom(f), claims(p[0])}, err
+		return pipe{send: claimFrom(p[0]), recv: drainFrom(f), all: claims(p[0])}, err
+	}},
+	{name: "channel, Spin", open: func(payload) (pipe, error) {
+		tx, rx, err := channel.NewSPSC(ringSize, &channel.Options{Wait: channel.Spin})
+		return pipe{send: trySend(tx), recv: drainFrom(rx), wait: waitAndDrain(rx), all: sends(tx)}, err
+	}},
+	{name: "channel, Park", open: func(payload) (pipe, error) {
+		tx, rx, err := channel.NewSPSC(ringSize, nil)
+		return pipe{send: trySend(tx), recv: drainFrom(rx), wait: waitAndDrain(rx), all: sends(tx)}, err
+	}},
+	{name: "channel MPSC, Park", open: func(payload) (pipe, error) {
+		tx, rx, err := channel.NewMPSC(ringSize, nil)
+		return pipe{send: trySendShared(tx), recv: drainFrom(rx), wait: waitAndDrain(rx), all: sharedSends(tx)}, err
 	}},
 	{name: "Go channel of copies", open: func(p payload) (pipe, error) {
 		ch := make(chan []byte, p.items())
@@ -166,6 +181,19 @@ func drainFrom(c interface {
 	Drain(limit int, fn func(typ int32, rec []byte)) int
 }) func(visitor) int {
 	return func(visit visitor) int { return c.Drain(batch, visit) }
+}
+
+// waitAndDrain waits as the channel's options say, and takes what has come.
+//
+//go:noinline
+func waitAndDrain(rx *channel.Receiver) func(visitor) int {
+	ctx := context.Background()
+	return func(visit visitor) int {
+		if err := rx.Wait(ctx); err != nil {
+			panic(err) // nobody closes it
+		}
+		return rx.Drain(batch, visit)
+	}
 }
 
 //go:noinline
