@@ -16,7 +16,7 @@ import (
 // of it does nothing.
 type Claim struct {
 	p   *producer
-	id  uint64 // SPSC: the serial of the claim. MPSC: its position, and p is a slot
+	id  uint64 // SPSC: the number of the claim. MPSC: its position, and p is a slot
 	hdr header // what Commit publishes
 }
 
@@ -26,15 +26,11 @@ type Claim struct {
 // Writing to it after Commit damages a published record. Builds with -race
 // report that; others cannot see it.
 func (c Claim) Bytes() []byte {
-	switch {
-	case c.p == nil:
-		return nil
-	case c.id == c.p.serial:
-		return c.p.ring.mem.space(c.p.tail+headerLen, c.hdr.payload())
-	case c.p.ring.shared:
-		return c.p.ring.claimBytes(c)
+	p := c.p
+	if p == nil || c.id != p.current {
+		return c.sharedBytes()
 	}
-	return nil
+	return p.ring.mem.space(p.tail+headerLen, c.hdr.payload())
 }
 
 // Commit publishes the record; see Producer.Fence about what the caller looks at
@@ -45,17 +41,13 @@ func (c Claim) Bytes() []byte {
 // Commit panics if the claim is not open any more: committed or aborted
 // before, or, with an unshared producer, replaced by a later claim or write.
 func (c Claim) Commit() bool {
-	switch {
-	case c.p == nil:
-		panic("queue: Commit of the zero Claim")
-	case c.id == c.p.serial:
-		c.p.serial++
-		c.p.ring.mem.release(c.p.pass(c.hdr.stride()), c.hdr)
-		return true
-	case c.p.ring.shared:
-		return c.p.ring.commitShared(c)
+	p := c.p
+	if p == nil || c.id != p.current {
+		return c.commitShared()
 	}
-	return c.dead("Commit")
+	p.current = noClaim
+	p.ring.mem.release(p.pass(c.hdr.stride()), c.hdr)
+	return true
 }
 
 // CommitN publishes the first n bytes of the claim as the record, for
@@ -71,11 +63,11 @@ func (c Claim) CommitN(n int) bool {
 	if c.p.ring.shared {
 		return c.p.ring.commitSharedN(c, n)
 	}
-	if c.id != c.p.serial {
+	if c.id != c.p.current {
 		return c.dead("CommitN")
 	}
 	h := makeHeader(c.hdr.typ(), headerLen+n)
-	c.p.serial++
+	c.p.current = noClaim
 	c.p.ring.mem.zeroPadding(c.p.tail, h)
 	c.p.publish(h)
 	return true
@@ -92,8 +84,8 @@ func (c Claim) Abort() {
 	case c.p == nil:
 	case c.p.ring.shared:
 		c.p.ring.abortShared(c)
-	case c.id == c.p.serial:
-		c.p.serial++
+	case c.id == c.p.current:
+		c.p.current = noClaim
 		c.p.ring.stats.aborts.Add(1)
 	}
 }
@@ -101,7 +93,7 @@ func (c Claim) Abort() {
 // dead ends a call that settles an unshared claim which is not open: false if
 // it was open when its producer was closed, a panic for a mistake.
 func (c Claim) dead(call string) bool {
-	if c.id != c.p.orphan {
+	if !c.p.ring.closed.Load() || c.id != c.p.claims {
 		c.panicDead(call)
 	}
 	return false
@@ -122,14 +114,17 @@ func (m *memory) zeroPadding(pos uint64, h header) {
 
 // shared claims
 
-// claimBytes is the payload of a shared claim, until its owner has settled it.
-// A claim that the consumer of a closed ring has abandoned keeps its bytes:
-// its owner cannot know yet, and they are nobody else's.
-func (r *ring) claimBytes(c Claim) []byte {
-	if !c.p.holds(c.id) {
+// sharedBytes is the payload of a shared claim, until its owner has settled it;
+// no other claim that comes here is open. A claim that the consumer of a closed ring
+// has abandoned keeps its bytes: its owner cannot know yet, and they are nobody
+// else's. Inlined, it would stand in the way of the others.
+//
+//go:noinline
+func (c Claim) sharedBytes() []byte {
+	if c.p == nil || !c.p.ring.shared || !c.p.holds(c.id) {
 		return nil
 	}
-	return r.mem.space(c.id+headerLen, c.hdr.payload())
+	return c.p.ring.mem.space(c.id+headerLen, c.hdr.payload())
 }
 
 func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.id), c.hdr.length()) }
@@ -137,7 +132,14 @@ func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.id), c.hdr.leng
 // commitShared passes the record's ownership to the consumer. It is a
 // compare-and-swap and not a store because the consumer of a closed ring may
 // have abandoned the claim.
-func (r *ring) commitShared(c Claim) bool {
+func (c Claim) commitShared() bool {
+	switch {
+	case c.p == nil:
+		panic("queue: Commit of the zero Claim")
+	case !c.p.ring.shared:
+		return c.dead("Commit")
+	}
+	r := c.p.ring
 	own := c.p.own.Load() // while the slot is the claim's
 	if !c.p.drop(c.id) {
 		c.panicDead("Commit")
@@ -157,7 +159,7 @@ func (r *ring) commitShared(c Claim) bool {
 func (r *ring) commitSharedN(c Claim, n int) bool {
 	h := makeHeader(c.hdr.typ(), headerLen+n)
 	if h == c.hdr {
-		return r.commitShared(c)
+		return c.commitShared()
 	}
 	own := c.p.own.Load() // while the slot is the claim's
 	if !c.p.drop(c.id) {

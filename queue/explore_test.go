@@ -240,6 +240,39 @@ func TestExploreSPSC(t *testing.T) {
 	}
 }
 
+// Short records behind one for which room was made, which go the short way through
+// WriteTyped; in the small rings of the other programs there is never room.
+func TestExploreSPSCShort(t *testing.T) {
+	for _, how := range []string{"next", "drain", "peek"} {
+		t.Run(how, func(t *testing.T) {
+			both(t, 2, func() explore.Program {
+				p, c, _ := newSPSC(2048, 0)
+				copy(p.ring.mem.data[headerLen:], bytes.Repeat([]byte{1}, 256)) // of an earlier lap
+				o := &outcome{}
+				return explore.Program{
+					Threads: []func(){
+						func() {
+							for i, n := range []int{3, shortMin, shortMid + 1} {
+								rec := record(1, byte(i), n)
+								o.sent(rec)
+								if i > 0 && !p.fits(n) {
+									o.fail("no room for record %d", i)
+								}
+								if err := write(p, rec); err != nil {
+									o.fail("write: %v", err)
+								}
+							}
+							p.Close()
+						},
+						o.reading(c, how),
+					},
+					Check: func() error { return o.check(c) },
+				}
+			})
+		})
+	}
+}
+
 // What the consumer writes into the lines that it gives back, see memory.own, is
 // written before they are the producer's: the third record waits for the first
 // one's space, all of which is given back at once, and is written over the end

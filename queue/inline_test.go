@@ -21,8 +21,8 @@ var inlined = []struct{ why, names string }{
 	{"each record passes through these several times, and each is a load, a store or some arithmetic",
 		"header.committed header.record header.claimed header.skip header.typ header.length header.payload header.stride " +
 			"makeHeader makeSkip claimMark align disk " +
-			"(*memory).word (*memory).load (*memory).publish (*memory).clear (*memory).bytes " +
-			"(*memory).space (*memory).write (*producer).pass (*Consumer).deliver " +
+			"area.word area.load area.publish area.clear (*memory).bytes " +
+			"area.space area.write area.short32 area.short64 (*producer).pass (*producer).fits (*Consumer).deliver " +
 			"(*position).load (*position).store (*position).advance " +
 			"(*ring).toEnd (*ring).lap (*ring).fits (*ring).room"},
 	{"a shared claim asks them in each of its calls", "(*producer).holds (*producer).drop"},
@@ -36,8 +36,8 @@ var inlined = []struct{ why, names string }{
 // inlined64 holds where 64-bit atomics are instructions of the machine. On
 // 32-bit machines the compiler counts them as calls.
 var inlined64 = []struct{ why, names string }{
-	{"each record is published once", "(*memory).release"},
-	{"each shared record is settled once", "(*memory).settle"},
+	{"each record is published once", "area.release"},
+	{"each shared record is settled once", "area.settle"},
 	{"each shared claim asks whether there is room", "(*ring).roomFor"},
 	{"asked whenever nothing is there", "(*ring).ended"},
 	{"a handle that counts nothing for itself must find that out without a call", "(*account).committed (*account).passed"},
@@ -80,9 +80,9 @@ func TestInlining(t *testing.T) {
 
 // unchecked are the functions, named as the compiler names them, in which it must
 // leave no check of an index or a slice: what a call writes has been compared with
-// the room, once. Reading keeps one, see memory.space.
+// the room, once. Reading keeps one, see area.space.
 const unchecked = "(*Producer).TryClaimTyped (*Producer).WriteTyped Claim.Bytes Claim.Commit " +
-	"(*producer).publish (*producer).pass (*Consumer).take (*Consumer).deliver (*memory).space (*memory).write"
+	"(*Producer).write (*producer).publish (*producer).pass (*Consumer).take (*Consumer).deliver area.space area.write area.short32 area.short64"
 
 func TestNoBoundsChecks(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {

@@ -15,13 +15,21 @@ import (
 // they are 8-byte aligned on every platform, and every word address is base
 // plus a multiple of 8 below the capacity. Payload is read through data, an
 // ordinary slice over the same allocation, whose bounds are checked; it is written
-// through space, whose caller has made sure of them.
+// through space, short32 and short64, whose callers have made sure of them.
 
-// memory is the data area of one ring. Positions are free-running byte
-// counts; the index is the position modulo the capacity.
+// memory is the data area of one ring.
 type memory struct {
+	area
+	data []byte // the same bytes
+}
+
+// area is the data area as words. Positions are free-running byte counts; the
+// index is the position modulo the capacity.
+//
+// A copy of it stays in registers. What is behind a pointer the compiler loads
+// again after each store to the buffer, which to its knowledge may have changed it.
+type area struct {
 	base unsafe.Pointer // *[capacity/8]step.Uint64
-	data []byte         // the same bytes
 	mask uint64         // capacity - 1
 }
 
@@ -34,40 +42,39 @@ func newMemory(capacity int) memory {
 	}
 	base := unsafe.Pointer(unsafe.SliceData(words))
 	return memory{
-		base: base,
+		area: area{base: base, mask: uint64(capacity) - 1},
 		data: unsafe.Slice((*byte)(base), capacity),
-		mask: uint64(capacity) - 1,
 	}
 }
 
 // pageSize is the smallest size of a page of memory. Only speed rests on it.
 const pageSize = 4096
 
-func (m *memory) word(pos uint64) *step.Uint64 {
+func (m area) word(pos uint64) *step.Uint64 {
 	return (*step.Uint64)(unsafe.Add(m.base, pos&m.mask))
 }
 
 // load reads the header at pos; what its writer did before publishing it has
 // happened.
-func (m *memory) load(pos uint64) header { return header(disk(header(m.word(pos).Load()))) }
+func (m area) load(pos uint64) header { return header(disk(header(m.word(pos).Load()))) }
 
 // publish stores the header at pos; whoever loads it sees everything that its
 // writer did before.
-func (m *memory) publish(pos uint64, h header) { m.word(pos).Store(disk(h)) }
+func (m area) publish(pos uint64, h header) { m.word(pos).Store(disk(h)) }
 
 // release is publish where the producer does not look at anything next that
 // rests on others seeing the header: loads that follow may come before the store.
-func (m *memory) release(pos uint64, h header) { step.StoreRelease(m.word(pos), disk(h)) }
+func (m area) release(pos uint64, h header) { step.StoreRelease(m.word(pos), disk(h)) }
 
 // settle replaces the header at pos if it is old, and publishes as publish
 // does.
-func (m *memory) settle(pos uint64, old, h header) bool {
+func (m area) settle(pos uint64, old, h header) bool {
 	return m.word(pos).CompareAndSwap(disk(old), disk(h))
 }
 
 // clear zeroes the word at pos with a plain store. Only the owner of the word
 // may call it; a later publish makes the store visible.
-func (m *memory) clear(pos uint64) {
+func (m area) clear(pos uint64) {
 	step.Store64((*uint64)(unsafe.Add(m.base, pos&m.mask)), 0)
 }
 
@@ -81,12 +88,51 @@ func (m *memory) bytes(pos uint64, n int) []byte {
 // room says so, whatever the consumer's end holds. A header that is read may have
 // been damaged by a user who has written to a claim that was not his any more: bytes,
 // for the consumer, looks.
-func (m *memory) space(pos uint64, n int) []byte {
+func (m area) space(pos uint64, n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.base, pos&m.mask)), n)
 }
 
 // write copies b to pos, under the rule of space.
-func (m *memory) write(pos uint64, b []byte) { step.Copy(m.space(pos, len(b)), b) }
+func (m area) write(pos uint64, b []byte) { step.Copy(m.space(pos, len(b)), b) }
+
+// The lengths that short32 and short64 copy.
+const (
+	shortMin = 8
+	shortMid = 32
+	shortMax = 64
+)
+
+// short64 is write of more than shortMid and at most shortMax bytes, without a
+// call: in pieces of 16 bytes, of which the last two end where b ends, and so may
+// cover bytes of the others once more. The runtime's copy does the same behind its
+// look at the length; getting there and back takes as long as the copy.
+func (m area) short64(pos uint64, b []byte) {
+	if step.Exploring {
+		m.write(pos, b)
+		return
+	}
+	to, from, n := unsafe.Add(m.base, pos&m.mask), unsafe.Pointer(unsafe.SliceData(b)), len(b)
+	*(*[16]byte)(to) = *(*[16]byte)(from)
+	*(*[16]byte)(unsafe.Add(to, 16)) = *(*[16]byte)(unsafe.Add(from, 16))
+	*(*[16]byte)(unsafe.Add(to, n-32)) = *(*[16]byte)(unsafe.Add(from, n-32))
+	*(*[16]byte)(unsafe.Add(to, n-16)) = *(*[16]byte)(unsafe.Add(from, n-16))
+}
+
+// short32 is short64 of shortMin to shortMid bytes.
+func (m area) short32(pos uint64, b []byte) {
+	if step.Exploring {
+		m.write(pos, b)
+		return
+	}
+	to, from, n := unsafe.Add(m.base, pos&m.mask), unsafe.Pointer(unsafe.SliceData(b)), len(b)
+	if n >= 16 {
+		*(*[16]byte)(to) = *(*[16]byte)(from)
+		*(*[16]byte)(unsafe.Add(to, n-16)) = *(*[16]byte)(unsafe.Add(from, n-16))
+	} else {
+		*(*[8]byte)(to) = *(*[8]byte)(from)
+		*(*[8]byte)(unsafe.Add(to, n-8)) = *(*[8]byte)(unsafe.Add(from, n-8))
+	}
+}
 
 // zero zeroes [from, to), across the end of the buffer if need be.
 func (m *memory) zero(from, to uint64) {
@@ -150,9 +196,9 @@ func (p *position) close() uint64 { return p.v.Or(closedBit) }
 // Positions are multiples of 8, so the bit is free.
 const closedBit = 1
 
-// noSerial is the serial of a slot, which is no position: a shared claim never looks
-// like an unshared one that is open.
-const noSerial = 1
+// noClaim is the number of no claim. It is no position either, so that a shared
+// claim never looks like an unshared one that is open.
+const noClaim = 1
 
 // openBit, in a slot, makes the position of an open claim differ from 0.
 const openBit = 1

@@ -10,23 +10,27 @@ import (
 // and own are used, see newSlots; the rest is private to the one goroutine of
 // an SPSC producer:
 //
-//	tail    everything before it is published; the next header goes there,
-//	        and the word at tail is zero
-//	room    how many lengths of a payload fit: a record of n bytes does if n < room.
-//	        It is 0, or 7 less than the bytes from tail on that are known to be free
-//	        and contiguous, a multiple of 8; the word behind them is free as well
-//	serial  the number of the claim that is open, or of none: it grows with
-//	        each claim, each write and each settled claim
-//	orphan  the number of the claim that was open when Close was called
+//	tail     everything before it is published; the next header goes there,
+//	         and the word at tail is zero
+//	limit    tail or less, or 7 less than where the bytes from tail on end that are
+//	         known to be free and contiguous; the word behind those is free as well.
+//	         See fits
+//	current  the number of the claim that is open, or noClaim
+//	claims   the number of the last claim; once closed, of the one that was open then,
+//	         or noClaim
+//
+// How fast short records follow each other is bounded by what each of these words
+// takes from its store to the next record's load, some 8 cycles. So a call changes
+// none of them twice, and none in place where it can just be stored.
 type producer struct {
-	ring   *ring
-	tail   uint64
-	room   uint64
-	serial uint64
-	orphan uint64
-	open   position
-	own    step.Pointer[account]
-	_      [lineSize]byte
+	ring    *ring
+	tail    uint64
+	limit   uint64
+	current uint64
+	claims  uint64
+	open    position
+	own     step.Pointer[account]
+	_       [lineSize]byte
 }
 
 // Producer is the writing end of an SPSC ring or of a FanIn's lane. It is for
@@ -57,7 +61,8 @@ func newSPSC(capacity int, start uint64) (*Producer, *Consumer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Producer{producer: producer{ring: r, tail: start}}, newConsumer(r, start), nil
+	p := &Producer{producer: producer{ring: r, tail: start, limit: start, current: noClaim, claims: noClaim}}
+	return p, newConsumer(r, start), nil
 }
 
 // TryClaim reserves n bytes for a record of type 1. See TryClaimTyped.
@@ -68,20 +73,27 @@ func (p *Producer) TryClaim(n int) (Claim, error) { return p.TryClaimTyped(typeD
 // that the record does not fit now, ErrTooLarge that it never will, ErrClosed
 // that the producer is closed. A claim that was open before is given up.
 func (p *Producer) TryClaimTyped(typ int32, n int) (Claim, error) {
-	if typ < 1 {
-		panicType(typ)
-	}
-	p.serial++
-	if uint64(n) >= p.room { // so does a negative length
-		if err := p.reserve(n); err != nil {
-			return Claim{}, err
-		}
+	if typ < 1 || n < 0 || !p.fits(n) {
+		return p.claim(typ, n)
 	}
 	h := makeHeader(typ, headerLen+n)
 	if n%headerLen != 0 {
 		p.ring.mem.clear(p.tail + h.stride() - headerLen)
 	}
-	return Claim{p: &p.producer, id: p.serial, hdr: h}, nil
+	id := p.claims + 1
+	p.claims, p.current = id, id
+	return Claim{p: &p.producer, id: id, hdr: h}, nil
+}
+
+// claim is TryClaimTyped if something is in the way.
+func (p *Producer) claim(typ int32, n int) (Claim, error) {
+	if typ < 1 {
+		panicType(typ)
+	}
+	if err := p.reserve(n); err != nil {
+		return Claim{}, err
+	}
+	return p.TryClaimTyped(typ, n)
 }
 
 // Write publishes rec as one record of type 1. It returns len(rec) and nil, or
@@ -97,21 +109,43 @@ func (p *Producer) Write(rec []byte) (int, error) {
 // WriteTyped publishes a copy of rec as one record of type typ, at least 1.
 // Its errors are those of TryClaimTyped.
 func (p *Producer) WriteTyped(typ int32, rec []byte) error {
+	n := len(rec)
+	if typ < 1 || !p.fits(n) || n < shortMin || n > shortMax {
+		return p.write(typ, rec)
+	}
+	p.current = noClaim
+	m, at, h := p.ring.mem.area, p.tail, makeHeader(typ, headerLen+n)
+	if n%headerLen != 0 {
+		m.clear(at + h.stride() - headerLen)
+	}
+	if n > shortMid {
+		m.short64(at+headerLen, rec)
+	} else {
+		m.short32(at+headerLen, rec)
+	}
+	p.pass(h.stride())
+	m.release(at, h)
+	return nil
+}
+
+// write is WriteTyped of records that are not short, or if something is in the way.
+func (p *Producer) write(typ int32, rec []byte) error {
+	n := len(rec)
 	if typ < 1 {
 		panicType(typ)
 	}
-	p.serial++
-	if uint64(len(rec)) >= p.room {
-		if err := p.reserve(len(rec)); err != nil {
+	if !p.fits(n) {
+		if err := p.reserve(n); err != nil {
 			return err
 		}
 	}
-	h := makeHeader(typ, headerLen+len(rec))
-	if len(rec)%headerLen != 0 {
-		p.ring.mem.clear(p.tail + h.stride() - headerLen)
+	p.current = noClaim
+	m, at, h := p.ring.mem.area, p.tail, makeHeader(typ, headerLen+n)
+	if n%headerLen != 0 {
+		m.clear(at + h.stride() - headerLen)
 	}
-	p.ring.mem.write(p.tail+headerLen, rec)
-	p.ring.mem.release(p.pass(h.stride()), h)
+	m.write(at+headerLen, rec)
+	m.release(p.pass(h.stride()), h)
 	return nil
 }
 
@@ -174,9 +208,8 @@ func (p *Producer) Close() error {
 	if p.ring.closed.Load() {
 		return nil
 	}
-	p.orphan = p.serial
-	p.serial++
-	p.room = 0
+	p.claims, p.current = p.current, noClaim
+	p.limit = p.tail
 	p.ring.tail.store(p.tail | closedBit)
 	p.ring.closed.Store(true) // shows the last tail, and every record before it, to the consumer
 	return nil
@@ -195,20 +228,25 @@ func (p *producer) publish(h header) { p.ring.mem.release(p.pass(h.stride()), h)
 // pass moves tail behind a frame of stride bytes, and returns where its header
 // goes. The word at the new tail is zeroed before the header is stored: the
 // consumer, once it has the record, looks there, and must not find a header of an
-// earlier lap. It cannot look before, and the word is free because room leaves one
+// earlier lap. It cannot look before, and the word is free because limit leaves one
 // behind it.
 func (p *producer) pass(stride uint64) (at uint64) {
 	at = p.tail
 	p.tail = at + stride
-	p.room = max(p.room, stride) - stride // where it ends with the frame, it is 7 less
-	p.ring.mem.clear(p.tail)
+	p.ring.mem.clear(at + stride)
 	return at
 }
 
-// reserve makes room for a record of n bytes, or says why not. It is the
-// slow path: it reads the consumer's head, and room is kept small enough to
-// come back here every 1/16 of the capacity, for the high-water mark.
+// fits reports whether there is room for a record of n bytes, n ≥ 0. It may say
+// no where there is, see reserve.
+func (p *producer) fits(n int) bool { return int64(n) < int64(p.limit-p.tail) }
+
+// reserve makes room for a record of n bytes, or says why not; a claim that is open
+// is given up in either case. It is the slow path: it reads the consumer's head, and
+// limit is kept small enough to come back here every 1/16 of the capacity, for the
+// high-water mark.
 func (p *producer) reserve(n int) error {
+	p.current = noClaim
 	r := p.ring
 	if r.closed.Load() {
 		return ErrClosed
@@ -230,11 +268,11 @@ func (p *producer) reserve(n int) error {
 	}
 	toEnd := r.toEnd(p.tail)
 	if frame > toEnd || frame > free {
-		p.room = 0
+		p.limit = p.tail
 		r.stats.full.Add(1)
 		return ErrFull
 	}
-	p.room = min(toEnd, free, max(frame, r.capacity/16)) - (headerLen - 1)
+	p.limit = p.tail + min(toEnd, free, max(frame, r.capacity/16)) - (headerLen - 1)
 	return nil
 }
 

@@ -64,9 +64,9 @@ func TestRoomStaysWithinFreeSpace(t *testing.T) {
 					default:
 						c.Next()
 					}
-					if free := p.room + headerLen - 1; p.room != 0 && (free%headerLen != 0 || free > p.ring.toEnd(p.tail) ||
+					if free := p.limit - p.tail + headerLen - 1; int64(p.limit-p.tail) > 0 && (free%headerLen != 0 || free > p.ring.toEnd(p.tail) ||
 						p.tail+free-c.head > p.ring.capacity-reserved) {
-						t.Fatalf("room %d at %#x; the consumer is at %#x", p.room, p.tail, c.head)
+						t.Fatalf("limit %#x at %#x; the consumer is at %#x", p.limit, p.tail, c.head)
 					}
 				}
 				intact()

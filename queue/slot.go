@@ -31,7 +31,7 @@ const slotCount = 64
 func newSlots(r *ring) []producer {
 	s := make([]producer, min(slotCount, r.capacity/headerLen))
 	for i := range s {
-		s[i].ring, s[i].serial = r, noSerial
+		s[i].ring, s[i].current = r, noClaim
 	}
 	return s
 }
@@ -51,7 +51,7 @@ func (r *ring) hold(pos uint64, own *account) *producer {
 		}
 		i++
 	}
-	s := &producer{ring: r, serial: noSerial}
+	s := &producer{ring: r, current: noClaim}
 	s.own.Store(own)
 	s.open.store(pos | openBit)
 	return s
