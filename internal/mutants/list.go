@@ -10,7 +10,7 @@ var mutants = []mutant{
 	{name: "header published before the next is zeroed", file: "queue/producer.go",
 		old: "	p.ring.mem.clear(at + stride)\n	return at\n", new: "	p.ring.mem.release(at, makeHeader(1, int(stride)))\n	p.ring.mem.clear(p.tail)\n	return at\n", explore: "ExploreSPSC$"},
 	{name: "record published before it is copied", file: "queue/producer.go",
-		old: "	m.write(at+headerLen, rec)\n	m.release(p.pass(h.stride()), h)\n", new: "	m.release(p.pass(h.stride()), h)\n	m.write(at+headerLen, rec)\n", run: "Race|Stress"},
+		old: "	m.write(at+headerLen, rec)\n	m.release(p.pass(h.stride()), h)\n", new: "	m.release(p.pass(h.stride()), h)\n	m.write(at+headerLen, rec)\n", explore: "ExploreSPSC$"},
 	{name: "short record published before it is copied", file: "queue/producer.go",
 		old: "	if n > shortMid {\n		m.short64(", new: "	m.release(at, h)\n	if n > shortMid {\n		m.short64(", explore: "ExploreSPSCShort"},
 	{name: "short record published before the next header is zeroed", file: "queue/producer.go",
