@@ -52,9 +52,9 @@
 //
 //   - OverloadDrop loses the record and goes on. For sources that cannot wait,
 //     such as market data.
-//   - OverloadWait polls until there is room: yields, then pauses of up to 1 ms,
-//     in Write, WriteAt and Claim; TryClaim still returns at once. For sources
-//     that can, such as a pipe.
+//   - OverloadWait polls until there is room: it yields, for up to 0.2 ms, and
+//     then pauses for up to 1 ms, in Write, WriteAt and Claim; TryClaim still
+//     returns at once. For sources that can, such as a pipe.
 //   - OverloadFail returns queue.ErrFull. For callers that have a better idea.
 //
 // A record that was offered is in exactly one of four places: in the archive,

@@ -341,16 +341,22 @@ func (p *Producer) overload(ctx context.Context, t int64, kind, flags uint8, n i
 	return c, err
 }
 
+// How await waits. A batch of maxBatch bytes is in the page cache after 50 to
+// 100 µs. A pause takes the runtime's timer a millisecond or two, however short
+// it is meant to be, and in that time the archiver empties a lane of 2 MiB and
+// has nothing to do: then the two of them take turns.
 const (
-	waitYields  = 16                    // polls with nothing but a yield between them
-	waitFirst   = 20 * time.Microsecond // then pauses that double, from this
-	waitLongest = time.Millisecond      // to this
+	waitYielding = 200 * time.Microsecond // first it polls, with nothing but yields between,
+	waitYields   = 2000                   // and not more of them than this; one takes 0.1 µs or more
+	waitFirst    = 20 * time.Microsecond  // then with pauses that double, from this
+	waitLongest  = time.Millisecond       // to this
 )
 
 // await polls until there is room, the context ends, or the recorder takes no
 // more records.
 func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int) (Claim, error) {
-	for range waitYields {
+	start := time.Now()
+	for i := 0; i < waitYields && time.Since(start) < waitYielding; i++ {
 		runtime.Gosched()
 		if c, err := p.tryClaim(t, kind, flags, n); err != queue.ErrFull {
 			return c, err
