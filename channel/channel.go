@@ -54,9 +54,11 @@ type Options struct {
 	// Linger bounds for how long a receiver that has taken everything leaves
 	// the ring alone before it looks again, so as to find several records at
 	// once: who polls the cache line that a sender writes next takes it away
-	// from it each time. It does so only after several records in a row, and
-	// for some 20 ns for each of them: a record behind many may be received by
-	// so much later than it could be, a lone one is not. The default is 10 µs;
+	// from it each time, and what lies in that core's first cache is slow to
+	// come. It does so only after several records in a row, and for some 20 ns
+	// for each of them: a record behind many may be received by so much later
+	// than it could be, a lone one is not. The default is 10 µs, some 1000
+	// records of a busy sender, which hides nearly all that it costs to meet it;
 	// negative means not at all; at most 1 ms. Below 50 µs the receiver spins
 	// meanwhile, from there on it sleeps.
 	Linger time.Duration

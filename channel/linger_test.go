@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,5 +99,58 @@ func TestLingerLimit(t *testing.T) {
 	}
 	if _, _, err := NewSPSC(64, &Options{Linger: time.Millisecond}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Having found the end, a receiver steps back without a look whether one more
+// record has come. It does not while it is behind, or where none can come.
+func TestLingerWithoutALook(t *testing.T) {
+	const burst, linger = 20_000, 300 * time.Microsecond
+	drain := func(limit int) func(*Receiver) {
+		return func(rx *Receiver) { rx.Drain(limit, func(int32, []byte) {}) }
+	}
+	peek := func(limit int) func(*Receiver) {
+		return func(rx *Receiver) { rx.ReleaseTo(rx.Peek(limit).End()) }
+	}
+	for _, tt := range []struct {
+		name    string
+		receive func(*Receiver)
+		want    time.Duration
+	}{
+		{"Drain to the end", drain(burst + 1), linger},
+		{"Drain to its limit", drain(burst), 0},
+		{"Peek to the end", peek(1 << 20), linger},
+		{"Peek to its limit", peek(100_000), 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tx, rx, err := NewSPSC(1<<20, &Options{Linger: linger})
+				if err != nil {
+					t.Fatal(err)
+				}
+				send := func(n int) {
+					for range n {
+						if err := tx.TrySend([]byte("burst")); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				send(burst)
+				tt.receive(rx)
+				send(1)
+				start := time.Now()
+				if err := rx.Wait(t.Context()); err != nil || time.Since(start) != tt.want {
+					t.Errorf("after %v, %v; want %v", time.Since(start), err, tt.want)
+				}
+				drain(burst)(rx)
+				send(burst)
+				tx.Close()
+				drain(burst + 1)(rx)
+				start = time.Now()
+				if err := rx.Wait(t.Context()); err != io.EOF || time.Since(start) != 0 {
+					t.Errorf("at the end after %v, %v", time.Since(start), err)
+				}
+			})
+		})
 	}
 }

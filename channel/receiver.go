@@ -26,7 +26,8 @@ type Receiver struct {
 	closed bool
 	calls  uint // that received from several levels, see overlooked
 
-	run time.Duration // records received since the last stepBack
+	run      time.Duration // records received since the last stepBack
+	caughtUp bool          // the call that received last has found the end of what was there
 
 	beforeArm func() // for tests: runs where a wake-up is lost if nobody looks again
 }
@@ -69,6 +70,7 @@ func (r *Receiver) RecvTimeout(d time.Duration) ([]byte, error) {
 
 // recv waits for a record and returns it.
 func (r *Receiver) recv(ctx context.Context, deadline time.Time) ([]byte, error) {
+	r.caughtUp = true
 	for {
 		if err := r.await(ctx, deadline); err != nil {
 			return nil, err
@@ -136,6 +138,7 @@ func (r *Receiver) Drain(limit int, fn func(typ int32, rec []byte)) int {
 		n = r.core.ring.Drain(limit, fn)
 	}
 	r.took(n)
+	r.caughtUp = n < limit
 	return n
 }
 
@@ -151,6 +154,7 @@ func (r *Receiver) Peek(maxBytes int) queue.Span {
 		s = r.core.ring.Peek(maxBytes)
 	}
 	r.took(s.Records())
+	r.caughtUp = len(s.Frames()) < maxBytes/2 // or another record would have fitted, or the end of the buffer has come
 	return s
 }
 
@@ -224,6 +228,9 @@ func (r *Receiver) await(ctx context.Context, deadline time.Time) error {
 	if r.procs == 1 {
 		spins = 0 // a spinner would keep the senders from running
 	}
+	if r.caughtUp && !r.core.ring.Drained() {
+		r.stepBack(deadline) // without a look: there may be one more record already, which is not worth it
+	}
 	for i := int64(0); ; i++ { // an int overflows on 32 bits within a minute of Spin, and below spins nobody asks done
 		if over, err := r.look(); over {
 			return err
@@ -285,7 +292,7 @@ func (r *Receiver) took(n int) {
 // is none.
 func (r *Receiver) stepBack(deadline time.Time) {
 	d := min((r.run-1)*lingerPerRecord, r.core.linger)
-	r.run = 0
+	r.run, r.caughtUp = 0, false
 	if d > 0 && !deadline.IsZero() {
 		d = min(d, time.Until(deadline))
 	}
