@@ -131,7 +131,8 @@ func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.id), c.hdr.leng
 
 // commitShared passes the record's ownership to the consumer. It is a
 // compare-and-swap and not a store because the consumer of a closed ring may
-// have abandoned the claim.
+// have abandoned the claim. Commit of the zero Claim, and of an unshared claim that
+// is not open, ends here too.
 func (c Claim) commitShared() bool {
 	switch {
 	case c.p == nil:

@@ -273,6 +273,40 @@ func TestExploreSPSCShort(t *testing.T) {
 	}
 }
 
+// Claims behind a record for which room was made, over headers of an earlier lap.
+func TestExploreSPSCCommit(t *testing.T) {
+	for _, how := range []string{"next", "drain", "peek"} {
+		t.Run(how, func(t *testing.T) {
+			both(t, 2, func() explore.Program {
+				p, c, _ := newSPSC(2048, 0)
+				copy(p.ring.mem.data[headerLen:], bytes.Repeat([]byte{1}, 256)) // of an earlier lap
+				o := &outcome{}
+				commit := func(i byte, n int, settle func(Claim) bool) {
+					rec := record(1, i, n)
+					o.sent(rec)
+					cl, err := p.TryClaim(n)
+					step.Copy(cl.Bytes(), rec) // as the explorer knows of the word that the claim has zeroed
+					if err != nil || !settle(cl) {
+						o.fail("record %d: %v", i, err)
+					}
+				}
+				return explore.Program{
+					Threads: []func(){
+						func() {
+							commit(0, 3, Claim.Commit)
+							commit(1, 9, Claim.Commit)
+							commit(2, 5, func(cl Claim) bool { return cl.CommitN(5) })
+							p.Close()
+						},
+						o.reading(c, how),
+					},
+					Check: func() error { return o.check(c) },
+				}
+			})
+		})
+	}
+}
+
 // What the consumer writes into the lines that it gives back, see memory.own, is
 // written before they are the producer's: the third record waits for the first
 // one's space, all of which is given back at once, and is written over the end

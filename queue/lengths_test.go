@@ -45,3 +45,29 @@ func TestWriteOfEachLength(t *testing.T) {
 		})
 	}
 }
+
+// A write of any length takes the place of the claim that is open.
+func TestWriteOfEachLengthEndsTheClaim(t *testing.T) {
+	for n := range 100 {
+		p, c, err := NewSPSC(4096)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, p, []byte("makes room"))
+		open := must(p.TryClaim(n))
+		rec := bytes.Repeat([]byte{byte(n + 1)}, n)
+		mustWrite(t, p, rec)
+		if open.Bytes() != nil {
+			t.Fatalf("%d bytes: the claim has Bytes", n)
+		}
+		wantPanic(t, func() { open.Commit() }, "not open")
+		wantPanic(t, func() { open.CommitN(0) }, "not open")
+		open.Abort()
+		wantNext(t, c, 1, []byte("makes room"))
+		wantNext(t, c, 1, rec)
+		wantNothing(t, c)
+		if s := p.Stats(); s.Aborts != 0 {
+			t.Fatalf("%d bytes: %+v", n, s)
+		}
+	}
+}

@@ -85,7 +85,7 @@ func (m *memory) bytes(pos uint64, n int) []byte {
 }
 
 // space is bytes for the producer, who knows that they are within the buffer: its
-// room says so, whatever the consumer's end holds. A header that is read may have
+// limit says so, whatever the consumer's end holds. A header that is read may have
 // been damaged by a user who has written to a claim that was not his any more: bytes,
 // for the consumer, looks.
 func (m area) space(pos uint64, n int) []byte {

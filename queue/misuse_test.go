@@ -272,6 +272,29 @@ func TestTypePanics(t *testing.T) {
 	})
 }
 
+// Where a producer knows of room, its calls take other ways than in an empty ring.
+func TestTypePanicsWithRoom(t *testing.T) {
+	forKinds(t, func(t *testing.T, shared bool) {
+		for _, typ := range []int32{0, -1, -2, -1 << 31} {
+			want := fmt.Sprintf("record type %d: must be at least 1", typ)
+			w, c := newRingAt(t, shared, 4096, 0)
+			mustWrite(t, w, []byte("makes room"))
+			open := must(w.TryClaim(5))
+			for _, n := range []int{0, 1, 8, 9, 32, 33, 64, 65} {
+				wantPanic(t, func() { w.TryClaimTyped(typ, n) }, want)
+				wantPanic(t, func() { w.WriteTyped(typ, make([]byte, n)) }, want)
+			}
+			copy(open.Bytes(), "alive")
+			if !open.Commit() {
+				t.Error("Commit: false")
+			}
+			wantNext(t, c, 1, []byte("makes room"))
+			wantNext(t, c, 1, []byte("alive"))
+			checkIdle(t, w, c)
+		}
+	})
+}
+
 func TestReleaseToMisuse(t *testing.T) {
 	forKinds(t, func(t *testing.T, shared bool) {
 		w, c := newRingAt(t, shared, 256, 1<<64-64)

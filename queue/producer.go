@@ -20,8 +20,8 @@ import (
 //	         or noClaim
 //
 // How fast short records follow each other is bounded by what each of these words
-// takes from its store to the next record's load, some 8 cycles. So a call changes
-// none of them twice, and none in place where it can just be stored.
+// takes from its store to the next record's load, some 8 cycles. So a call that
+// finds room changes none of them twice, and none in place where it can just be stored.
 type producer struct {
 	ring    *ring
 	tail    uint64
@@ -107,7 +107,8 @@ func (p *Producer) Write(rec []byte) (int, error) {
 }
 
 // WriteTyped publishes a copy of rec as one record of type typ, at least 1.
-// Its errors are those of TryClaimTyped.
+// Its errors are those of TryClaimTyped. rec must not lie in the Bytes of a claim of
+// p: the record goes to the same place. CommitN publishes the front of a claim.
 func (p *Producer) WriteTyped(typ int32, rec []byte) error {
 	n := len(rec)
 	if typ < 1 || !p.fits(n) || n < shortMin || n > shortMax {

@@ -124,3 +124,16 @@ func TestHighWaterOfSmallReleases(t *testing.T) {
 		t.Errorf("high-water mark %d, between %d and %d bytes were in use", got, least, records*24)
 	}
 }
+
+// An SPSC producer looks every 1/16 of the capacity, though nothing is in its way.
+func TestHighWaterOfAProducerAlone(t *testing.T) {
+	p, _, err := NewSPSC(4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p.WriteTyped(1, make([]byte, 8)) == nil {
+		if used := int(p.Position()); p.Stats().HighWater < used-4096/16 {
+			t.Fatalf("%d, of %d", p.Stats().HighWater, used)
+		}
+	}
+}
