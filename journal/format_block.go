@@ -42,6 +42,13 @@ type blockHeader struct {
 	hcrc       uint32 // checksum of this header; set by encode and decode
 }
 
+// append takes in bytes that come behind those that the header speaks of.
+func (h *blockHeader) append(b []byte) {
+	h.stored += uint32(len(b))
+	h.raw += uint32(len(b))
+	h.payloadCRC = crcWith(h.payloadCRC, b)
+}
+
 // encode fills b (64 bytes) and sets h.hcrc. seed is crcSeed of the segment's salt.
 //
 //	0      4      8      12     16      20     24       32       40       48       56     58     60     64

@@ -337,7 +337,7 @@ func (w *Writer) rotateOnce(next *nextSegment) error {
 	if err != nil {
 		return w.failRotate(next, "write", w.a.nameIn(next.home, nextName), err)
 	}
-	if err := w.putBlock(old, nil, last.flags); err != nil {
+	if err := w.putBlock(old, nil, nil, last.flags); err != nil {
 		w.putBack(next)
 		return err
 	}

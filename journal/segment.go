@@ -28,6 +28,7 @@ type segment struct {
 	promised    uint64   // largest log position that a block calls durable, as far as it was walked
 	ordinals    ordinals // at the end of the data, as far as it was walked
 
+	fit       int64 // where Fit wants the next block to end; 0: anywhere
 	allocated int64 // the file was to have disk space up to here, see allocate
 	spare     bool  // it may have some behind its end
 

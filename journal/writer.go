@@ -37,14 +37,15 @@ type Writer struct {
 	ids      map[string]uint16 // ids, by name
 	ordinals ordinals          // of all streams
 	header   [blockHeaderLen]byte
-	bufs     [3][]byte // header and frames of the block being written, and room for a footer, for WritevAt
-	cuts     []cut     // scratch of AppendFrames
-	scratch  []byte    // one frame, being appended
-	opening  []byte    // the beginning of a segment: header and stream table
-	lastTime int64     // latest data record of the archive since Open
-	epoch    uint64    // of seg
-	retained retained  // copies of what is not durable, for a takeover
-	wasFull  bool      // the last write found the disk full
+	bufs     [3][]byte               // header and frames of the block being written, and a skip or room for a footer, for WritevAt
+	pad      [maxFit / padShare]byte // zeros, but for the header of a skip
+	cuts     []cut                   // scratch of AppendFrames
+	scratch  []byte                  // one frame, being appended
+	opening  []byte                  // the beginning of a segment: header and stream table
+	lastTime int64                   // latest data record of the archive since Open
+	epoch    uint64                  // of seg
+	retained retained                // copies of what is not durable, for a takeover
+	wasFull  bool                    // the last write found the disk full
 	closing  bool
 
 	reserve reserve
@@ -347,9 +348,11 @@ func (w *Writer) writeBlock(frames []byte, info *frameInfo, flags uint16) error 
 		return err
 	}
 	s := w.seg
+	pad := w.padding(len(frames), flags)
 	h := s.blockFor(frames, info, flags, w.durablePos.Load())
+	h.append(pad)
 	h.encode(w.header[:], s.seed)
-	if err := w.putBlock(s, frames, flags); err != nil {
+	if err := w.putBlock(s, frames, pad, flags); err != nil {
 		return err
 	}
 	s.note(&h, info)
@@ -363,16 +366,19 @@ func (w *Writer) writeBlock(frames []byte, info *frameInfo, flags uint16) error 
 	return nil
 }
 
-// putBlock writes the block whose header is in w.header. Behind the last one it writes zeros where the footer will be: then a full disk cannot be
+// putBlock writes the block whose header is in w.header: frames, and the skip behind them. Behind the last one it writes zeros where the footer will be: then a full disk cannot be
 // in the way of sealing the segment, without which nothing in the next one could be made durable.
-func (w *Writer) putBlock(s *segment, frames []byte, flags uint16) error {
+func (w *Writer) putBlock(s *segment, frames, pad []byte, flags uint16) error {
 	bufs := w.bufs[:2]
 	if flags&blockLast != 0 {
+		pad = make([]byte, s.footerLen())
+	}
+	if len(pad) > 0 {
 		bufs = w.bufs[:]
-		bufs[2] = make([]byte, s.footerLen())
+		bufs[2] = pad
 	}
 	if flags&blockLast == 0 {
-		s.allocate(s.off+blockHeaderLen+int64(len(frames)), w.opts.SegmentSize)
+		s.allocate(s.off+blockHeaderLen+int64(len(frames)+len(pad)), w.opts.SegmentSize)
 	}
 	for {
 		bufs[0], bufs[1] = w.header[:], frames

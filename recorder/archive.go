@@ -10,6 +10,7 @@ import (
 type archive interface {
 	DefineStream(name string) (uint16, error)
 	StreamOrdinal(id uint16) uint64
+	Fit(most int) int
 	AppendFrames(frames []byte, records int) (firstSeq uint64, err error)
 	NextSeq() uint64
 	WaitDurable(ctx context.Context, seq uint64) error

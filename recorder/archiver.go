@@ -211,7 +211,11 @@ func (a *archiver) urgent() (worked bool) {
 // visit writes the lane's next batch.
 func (a *archiver) visit(l *lane) (worked bool) {
 	committed := l.position()
-	span := l.out.Peek(l.batch())
+	batch := l.batch()
+	if int64(committed-l.out.Position()) >= int64(batch) {
+		batch = a.journal.Fit(batch)
+	}
+	span := l.out.Peek(batch)
 	if span.Records() == 0 {
 		worked = a.idle(l)
 		a.more = a.more || worked

@@ -21,6 +21,7 @@ type fakeArchive struct {
 	// durable, if set, decides about WaitDurable.
 	durable func(ctx context.Context, seq uint64) error
 	sealErr error
+	fit     func(most int) int
 	seal    chan struct{} // if not nil, Close waits until it is closed
 
 	mu       sync.Mutex
@@ -59,6 +60,14 @@ func (f *fakeArchive) StreamOrdinal(id uint16) uint64 {
 		}
 	}
 	return n
+}
+
+// Fit knows nothing better.
+func (f *fakeArchive) Fit(most int) int {
+	if f.fit != nil {
+		return f.fit(most)
+	}
+	return most
 }
 
 func (f *fakeArchive) AppendFrames(frames []byte, records int) (uint64, error) {
