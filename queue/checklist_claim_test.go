@@ -462,3 +462,31 @@ func inOrder(t *testing.T, shared bool, write func(w writer, rec []byte) error) 
 	}
 	wantNothing(t, c)
 }
+
+// The claims that are open at once have places of their own, more of them than there
+// are slots, too.
+func TestClaimsAtOnce(t *testing.T) {
+	p, c, err := NewMPSC(4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims []Claim
+	for range slotCount + 10 {
+		cl, err := p.TryClaim(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims = append(claims, cl)
+	}
+	for i, cl := range claims {
+		cl.Bytes()[0] = byte(i)
+	}
+	for _, cl := range claims {
+		cl.Commit()
+	}
+	for i := range claims {
+		if rec, ok := c.Next(); !ok || len(rec) != 1 || rec[0] != byte(i) {
+			t.Fatalf("record %d: %v, %v", i, rec, ok)
+		}
+	}
+}

@@ -16,7 +16,7 @@ import (
 // of it does nothing.
 type Claim struct {
 	p   *producer
-	id  uint64 // SPSC: the number of the claim. MPSC: its position, and p is a slot
+	id  uint64 // what p.open is while the claim is open; if p is a slot, see at
 	hdr header // what Commit publishes
 }
 
@@ -26,11 +26,10 @@ type Claim struct {
 // Writing to it after Commit damages a published record. Builds with -race
 // report that; others cannot see it.
 func (c Claim) Bytes() []byte {
-	p := c.p
-	if p == nil || c.id != p.current {
-		return c.sharedBytes()
+	if c.p == nil || !c.p.holds(c.id) {
+		return nil
 	}
-	return p.ring.mem.space(p.tail+headerLen, c.hdr.payload())
+	return c.p.ring.mem.space(c.p.tail+headerLen, c.hdr.payload())
 }
 
 // Commit publishes the record; see Producer.Fence about what the caller looks at
@@ -42,10 +41,10 @@ func (c Claim) Bytes() []byte {
 // before, or, with an unshared producer, replaced by a later claim or write.
 func (c Claim) Commit() bool {
 	p := c.p
-	if p == nil || c.id != p.current {
+	if p == nil || p.ring.shared || !p.holds(c.id) {
 		return c.commitShared()
 	}
-	p.current = noClaim
+	p.open.set(noClaim)
 	p.ring.mem.release(p.pass(c.hdr.stride()), c.hdr)
 	return true
 }
@@ -63,11 +62,11 @@ func (c Claim) CommitN(n int) bool {
 	if c.p.ring.shared {
 		return c.p.ring.commitSharedN(c, n)
 	}
-	if c.id != c.p.current {
+	if !c.p.holds(c.id) {
 		return c.dead("CommitN")
 	}
 	h := makeHeader(c.hdr.typ(), headerLen+n)
-	c.p.current = noClaim
+	c.p.open.set(noClaim)
 	c.p.ring.mem.zeroPadding(c.p.tail, h)
 	c.p.publish(h)
 	return true
@@ -84,8 +83,8 @@ func (c Claim) Abort() {
 	case c.p == nil:
 	case c.p.ring.shared:
 		c.p.ring.abortShared(c)
-	case c.id == c.p.current:
-		c.p.current = noClaim
+	case c.p.holds(c.id):
+		c.p.open.set(noClaim)
 		c.p.ring.stats.aborts.Add(1)
 	}
 }
@@ -114,20 +113,10 @@ func (m *memory) zeroPadding(pos uint64, h header) {
 
 // shared claims
 
-// sharedBytes is the payload of a shared claim, until its owner has settled it;
-// no other claim that comes here is open. A claim that the consumer of a closed ring
-// has abandoned keeps its bytes: its owner cannot know yet, and they are nobody
-// else's. Inlined, it would stand in the way of the others.
-//
-//go:noinline
-func (c Claim) sharedBytes() []byte {
-	if c.p == nil || !c.p.ring.shared || !c.p.holds(c.id) {
-		return nil
-	}
-	return c.p.ring.mem.space(c.id+headerLen, c.hdr.payload())
-}
+// at is the position of a shared claim.
+func (c Claim) at() uint64 { return c.id &^ openBit }
 
-func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.id), c.hdr.length()) }
+func (r *ring) markOf(c Claim) header { return claimMark(r.lap(c.at()), c.hdr.length()) }
 
 // commitShared passes the record's ownership to the consumer. It is a
 // compare-and-swap and not a store because the consumer of a closed ring may
@@ -145,7 +134,7 @@ func (c Claim) commitShared() bool {
 	if !c.p.drop(c.id) {
 		c.panicDead("Commit")
 	}
-	if !r.mem.settle(c.id, r.markOf(c), c.hdr) {
+	if !r.mem.settle(c.at(), r.markOf(c), c.hdr) {
 		own.passed()
 		return false
 	}
@@ -166,15 +155,15 @@ func (r *ring) commitSharedN(c Claim, n int) bool {
 	if !c.p.drop(c.id) {
 		c.panicDead("CommitN")
 	}
-	if !r.mem.settle(c.id, r.markOf(c), settlingMark(r.lap(c.id))) {
+	if !r.mem.settle(c.at(), r.markOf(c), settlingMark(r.lap(c.at()))) {
 		own.passed()
 		return false
 	}
-	r.mem.zeroPadding(c.id, h)
+	r.mem.zeroPadding(c.at(), h)
 	if rest := c.hdr.stride() - h.stride(); rest != 0 {
-		r.mem.publish(c.id+h.stride(), makeSkip(rest))
+		r.mem.publish(c.at()+h.stride(), makeSkip(rest))
 	}
-	r.mem.publish(c.id, h) // passes the record and the skip behind it to the consumer
+	r.mem.publish(c.at(), h) // passes the record and the skip behind it to the consumer
 	own.committed(n)
 	return true
 }
@@ -185,7 +174,7 @@ func (r *ring) abortShared(c Claim) {
 	if !c.p.drop(c.id) {
 		return
 	}
-	if !r.mem.settle(c.id, r.markOf(c), makeSkip(c.hdr.stride())) {
+	if !r.mem.settle(c.at(), r.markOf(c), makeSkip(c.hdr.stride())) {
 		own.passed()
 		return
 	}

@@ -93,12 +93,12 @@ func TestStoppedProducer(t *testing.T) {
 		{"settling, inside of CommitN", func(r *ring, p *SharedProducer) {
 			claimed(r, p)
 			cl.p.drop(cl.id)
-			r.mem.settle(cl.id, r.markOf(cl), settlingMark(r.lap(cl.id)))
+			r.mem.settle(cl.at(), r.markOf(cl), settlingMark(r.lap(cl.at())))
 		}, func(r *ring) { r.mem.publish(128+16, makeSkip(frame-16)); r.mem.publish(128, makeHeader(1, 16)) }},
 		{"the rest's skip, inside of CommitN", func(r *ring, p *SharedProducer) {
 			claimed(r, p)
 			cl.p.drop(cl.id)
-			r.mem.settle(cl.id, r.markOf(cl), settlingMark(r.lap(cl.id)))
+			r.mem.settle(cl.at(), r.markOf(cl), settlingMark(r.lap(cl.at())))
 			r.mem.publish(128+16, makeSkip(frame-16))
 		}, func(r *ring) { r.mem.publish(128, makeHeader(1, 16)) }},
 	}

@@ -189,6 +189,9 @@ func (p *position) load() uint64                { return p.v.Load() }
 func (p *position) store(pos uint64)            { p.v.Store(pos) }
 func (p *position) advance(old, to uint64) bool { return p.v.CompareAndSwap(old, to) }
 
+// set is store of a word that one goroutine uses, and no other.
+func (p *position) set(v uint64) { *(*uint64)(unsafe.Pointer(&p.v)) = v }
+
 // close sets the closed bit and returns what was there before.
 func (p *position) close() uint64 { return p.v.Or(closedBit) }
 
@@ -196,11 +199,10 @@ func (p *position) close() uint64 { return p.v.Or(closedBit) }
 // Positions are multiples of 8, so the bit is free.
 const closedBit = 1
 
-// noClaim is the number of no claim. It is no position either, so that a shared
-// claim never looks like an unshared one that is open.
-const noClaim = 1
+// noClaim is what open is while no claim is.
+const noClaim = 0
 
-// openBit, in a slot, makes the position of an open claim differ from 0.
+// openBit, in the id of a shared claim, makes its position differ from noClaim.
 const openBit = 1
 
 // shard is a number that tends to be the same in one goroutine and to differ

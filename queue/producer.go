@@ -6,31 +6,30 @@ import (
 	"github.com/nexus-logbuf/logbuf/internal/step"
 )
 
-// producer is the state behind a claim. Of a shared producer only ring, open
-// and own are used, see newSlots; the rest is private to the one goroutine of
-// an SPSC producer:
+// producer is the state behind a claim. Of a shared one only ring, tail, open and
+// own are used, see newSlots; the rest is private to the one goroutine of an SPSC
+// producer:
 //
 //	tail     everything before it is published; the next header goes there,
 //	         and the word at tail is zero
 //	limit    tail or less, or 7 less than where the bytes from tail on end that are
 //	         known to be free and contiguous; the word behind those is free as well.
 //	         See fits
-//	current  the number of the claim that is open, or noClaim
 //	claims   the number of the last claim; once closed, of the one that was open then,
 //	         or noClaim
+//	open     the number of the claim that is open, or noClaim
 //
 // How fast short records follow each other is bounded by what each of these words
 // takes from its store to the next record's load, some 8 cycles. So a call that
 // finds room changes none of them twice, and none in place where it can just be stored.
 type producer struct {
-	ring    *ring
-	tail    uint64
-	limit   uint64
-	current uint64
-	claims  uint64
-	open    position
-	own     step.Pointer[account]
-	_       [lineSize]byte
+	ring   *ring
+	tail   uint64
+	limit  uint64
+	claims uint64
+	open   position
+	own    step.Pointer[account]
+	_      [lineSize]byte
 }
 
 // Producer is the writing end of an SPSC ring or of a FanIn's lane. It is for
@@ -61,7 +60,7 @@ func newSPSC(capacity int, start uint64) (*Producer, *Consumer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &Producer{producer: producer{ring: r, tail: start, limit: start, current: noClaim, claims: noClaim}}
+	p := &Producer{producer: producer{ring: r, tail: start, limit: start}}
 	return p, newConsumer(r, start), nil
 }
 
@@ -81,7 +80,8 @@ func (p *Producer) TryClaimTyped(typ int32, n int) (Claim, error) {
 		p.ring.mem.clear(p.tail + h.stride() - headerLen)
 	}
 	id := p.claims + 1
-	p.claims, p.current = id, id
+	p.claims = id
+	p.open.set(id)
 	return Claim{p: &p.producer, id: id, hdr: h}, nil
 }
 
@@ -114,7 +114,7 @@ func (p *Producer) WriteTyped(typ int32, rec []byte) error {
 	if typ < 1 || !p.fits(n) || n < shortMin || n > shortMax {
 		return p.write(typ, rec)
 	}
-	p.current = noClaim
+	p.open.set(noClaim)
 	m, at, h := p.ring.mem.area, p.tail, makeHeader(typ, headerLen+n)
 	if n%headerLen != 0 {
 		m.clear(at + h.stride() - headerLen)
@@ -140,7 +140,7 @@ func (p *Producer) write(typ int32, rec []byte) error {
 			return err
 		}
 	}
-	p.current = noClaim
+	p.open.set(noClaim)
 	m, at, h := p.ring.mem.area, p.tail, makeHeader(typ, headerLen+n)
 	if n%headerLen != 0 {
 		m.clear(at + h.stride() - headerLen)
@@ -209,7 +209,8 @@ func (p *Producer) Close() error {
 	if p.ring.closed.Load() {
 		return nil
 	}
-	p.claims, p.current = p.current, noClaim
+	p.claims = p.open.load()
+	p.open.set(noClaim)
 	p.limit = p.tail
 	p.ring.tail.store(p.tail | closedBit)
 	p.ring.closed.Store(true) // shows the last tail, and every record before it, to the consumer
@@ -247,7 +248,7 @@ func (p *producer) fits(n int) bool { return int64(n) < int64(p.limit-p.tail) }
 // limit is kept small enough to come back here every 1/16 of the capacity, for the
 // high-water mark.
 func (p *producer) reserve(n int) error {
-	p.current = noClaim
+	p.open.set(noClaim)
 	r := p.ring
 	if r.closed.Load() {
 		return ErrClosed

@@ -80,7 +80,7 @@ func (p *SharedProducer) TryClaimTyped(typ int32, n int) (Claim, error) {
 		}
 	}
 	r.mem.release(pos, claimMark(r.lap(pos), headerLen+uint64(n)))
-	return Claim{p: r.hold(pos, p.own), id: pos, hdr: makeHeader(typ, headerLen+n)}, nil
+	return Claim{p: r.hold(pos, p.own), id: pos | openBit, hdr: makeHeader(typ, headerLen+n)}, nil
 }
 
 // place takes the next place for a record of n bytes, if quick has not: in r,

@@ -19,6 +19,10 @@ const slotCount = 64
 //	claim    tail CAS ─▶ mark ─▶ slot 0→pos
 //	settle   slot pos→0 ─▶ mark→header CAS
 //
+// tail is the claim's position once more, for Bytes, which asks slots and unshared
+// producers alike. Whoever has put a position into the slot writes it, and only the
+// claim's owner reads it, as long as the claim is open.
+//
 // own is the account of the handle that the claim was made with. Whoever has
 // put a position into the slot writes it, before anybody else knows of the
 // claim, and only if it changes. Whoever settles the claim reads it first and
@@ -31,7 +35,7 @@ const slotCount = 64
 func newSlots(r *ring) []producer {
 	s := make([]producer, min(slotCount, r.capacity/headerLen))
 	for i := range s {
-		s[i].ring, s[i].current = r, noClaim
+		s[i].ring = r
 	}
 	return s
 }
@@ -44,6 +48,7 @@ func (r *ring) hold(pos uint64, own *account) *producer {
 	for range r.slots {
 		s := &r.slots[i%uint(len(r.slots))]
 		if s.open.load() == 0 && s.open.advance(0, pos|openBit) {
+			s.tail = pos
 			if s.own.Load() != own {
 				s.own.Store(own)
 			}
@@ -51,7 +56,7 @@ func (r *ring) hold(pos uint64, own *account) *producer {
 		}
 		i++
 	}
-	s := &producer{ring: r, current: noClaim}
+	s := &producer{ring: r, tail: pos}
 	s.own.Store(own)
 	s.open.store(pos | openBit)
 	return s
@@ -62,7 +67,7 @@ func (r *ring) hold(pos uint64, own *account) *producer {
 // put it there.
 func (r *ring) slotOf(pos uint64) *producer {
 	for i := range r.slots {
-		if s := &r.slots[i]; s.holds(pos) {
+		if s := &r.slots[i]; s.holds(pos | openBit) {
 			return s
 		}
 	}
@@ -83,9 +88,9 @@ func (r *ring) held() bool {
 	return false
 }
 
-// holds reports whether the claim at pos is open.
-func (p *producer) holds(pos uint64) bool { return p.open.load() == pos|openBit }
+// holds reports whether the claim is open whose id this is.
+func (p *producer) holds(id uint64) bool { return p.open.load() == id }
 
 // drop ends the claim at pos, once: only the call that returns true may settle
 // its mark.
-func (p *producer) drop(pos uint64) bool { return p.open.advance(pos|openBit, 0) }
+func (p *producer) drop(id uint64) bool { return p.open.advance(id, noClaim) }
