@@ -22,7 +22,7 @@ func newSender(p *queue.Producer, c *core) *Sender { return &Sender{waker: waker
 
 // TrySend sends a copy of rec, or returns at once: queue.ErrFull if it does
 // not fit now, queue.ErrTooLarge if it never will, ErrClosed if either side is
-// closed.
+// closed. rec must not lie in a claim of the sender, see queue.Producer.WriteTyped.
 func (s *Sender) TrySend(rec []byte) error {
 	if s.core.finished.Load() {
 		return ErrClosed

@@ -6,7 +6,7 @@ const recorderTests = "Urgent|Share|Reason|Clock|Step|Look|Owes|EveryRecord|OutO
 
 var mutants = []mutant{
 	// SPSC producer
-	{name: "next header not zeroed", file: "queue/producer.go", old: "	p.ring.mem.clear(at + stride)\n	return at\n", new: "	return at\n"},
+	{name: "next header not zeroed", file: "queue/producer.go", old: "	p.ring.mem.clear(at + stride)\n	return at\n", new: "	return at\n", explore: "ExploreSPSC$"},
 	{name: "header published before the next is zeroed", file: "queue/producer.go",
 		old: "	p.ring.mem.clear(at + stride)\n	return at\n", new: "	p.ring.mem.release(at, makeHeader(1, int(stride)))\n	p.ring.mem.clear(p.tail)\n	return at\n", explore: "ExploreSPSC$"},
 	{name: "record published before it is copied", file: "queue/producer.go",
