@@ -63,10 +63,10 @@ func (p *Producer) WriteAt(t int64, kind, flags uint8, rec []byte) error {
 }
 
 // put fills and commits a claim of WriteAt's.
-func (p *Producer) put(c Claim, t int64, kind, flags uint8, rec []byte) error {
-	copy(c.c.Bytes()[timeLen:], rec)
+func (p *Producer) put(c queue.Claim, t int64, kind, flags uint8, rec []byte) error {
+	copy(c.Bytes()[timeLen:], rec)
 	switch {
-	case c.c.Commit():
+	case c.Commit():
 		if p.committed(len(rec)) {
 			return nil
 		}
@@ -97,14 +97,22 @@ func (p *Producer) TryClaim(kind, flags uint8, n int) (Claim, error) {
 func (p *Producer) TryClaimAt(t int64, kind, flags uint8, n int) (Claim, error) {
 	c, err := p.tryClaim(t, kind, flags, n)
 	if err == queue.ErrFull {
-		return c, p.full(t, n)
+		err = p.full(t, n)
 	}
-	return c, err
+	return p.claim(c, n, err)
+}
+
+// claim is the result of a call that makes one.
+func (p *Producer) claim(c queue.Claim, n int, err error) (Claim, error) {
+	if err != nil {
+		return Claim{}, err
+	}
+	return Claim{c: c, p: p, n: n}, nil
 }
 
 // Claim is TryClaim, except that under OverloadWait it waits until there is
-// room, the context is done, or the recorder is closed or fails. It polls:
-// a few yields, then pauses of up to 1 ms.
+// room, the context is done, or the recorder is closed or fails. It polls: it
+// yields, for up to 0.2 ms, and then pauses for up to 1 ms.
 func (p *Producer) Claim(ctx context.Context, kind, flags uint8, n int) (Claim, error) {
 	return p.ClaimAt(ctx, p.rec.clock.now(), kind, flags, n)
 }
@@ -114,9 +122,9 @@ func (p *Producer) Claim(ctx context.Context, kind, flags uint8, n int) (Claim, 
 func (p *Producer) ClaimAt(ctx context.Context, t int64, kind, flags uint8, n int) (Claim, error) {
 	c, err := p.tryClaim(t, kind, flags, n)
 	if err == queue.ErrFull {
-		return p.overload(ctx, t, kind, flags, n)
+		c, err = p.overload(ctx, t, kind, flags, n)
 	}
-	return c, err
+	return p.claim(c, n, err)
 }
 
 // MaxRecord is the longest record, in payload bytes, that a claim can take:
@@ -166,18 +174,19 @@ func (p *Producer) Close() error {
 
 // tryClaim makes a claim with its time set. What it does not find room for it
 // returns queue.ErrFull for, itself, uncounted; other errors are counted.
-func (p *Producer) tryClaim(t int64, kind, flags uint8, n int) (Claim, error) {
+//
+// It returns the lane's claim, of three words: a Claim has too many for registers,
+// and its way through memory would wait for the stores into the lane.
+func (p *Producer) tryClaim(t int64, kind, flags uint8, n int) (c queue.Claim, err error) {
 	if kind-1 >= firstControl-1 {
 		panic(fmt.Sprintf("recorder: kind %#x: must be 0x1 to %#x", kind, firstControl-1))
 	}
 	if p.rec.phase.Load() != running {
-		return Claim{}, p.refused(t, n)
+		return queue.Claim{}, p.refused(t, n)
 	}
 	if uint(n) > uint(p.max) {
-		return Claim{}, p.tooLarge(t, n)
+		return queue.Claim{}, p.tooLarge(t, n)
 	}
-	var c queue.Claim
-	var err error
 	if typ := journal.RecordType(kind, flags, p.stream); p.ring != nil {
 		c, err = p.ring.TryClaimTyped(typ, n+timeLen)
 	} else {
@@ -188,12 +197,12 @@ func (p *Producer) tryClaim(t int64, kind, flags uint8, n int) (Claim, error) {
 			// Padding may have been published that the archiver has to step over.
 			p.lane.remember(n)
 			p.rec.parker.Rouse()
-			return Claim{}, err
+			return queue.Claim{}, err
 		}
-		return Claim{}, p.refused(t, n)
+		return queue.Claim{}, p.refused(t, n)
 	}
 	binary.LittleEndian.PutUint64(c.Bytes(), uint64(t))
-	return Claim{c: c, p: p, n: n}, nil
+	return c, nil
 }
 
 // firstControl is the first kind that is not the caller's.
@@ -329,9 +338,9 @@ func (p *Producer) lose(e loss) {
 }
 
 // overload applies the policy to a record that found no room.
-func (p *Producer) overload(ctx context.Context, t int64, kind, flags uint8, n int) (Claim, error) {
+func (p *Producer) overload(ctx context.Context, t int64, kind, flags uint8, n int) (queue.Claim, error) {
 	if p.policy != OverloadWait {
-		return Claim{}, p.full(t, n)
+		return queue.Claim{}, p.full(t, n)
 	}
 	c, err := p.await(ctx, t, kind, flags, n)
 	if err != nil && errors.Is(err, ctx.Err()) {
@@ -354,7 +363,7 @@ const (
 
 // await polls until there is room, the context ends, or the recorder takes no
 // more records.
-func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int) (Claim, error) {
+func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int) (queue.Claim, error) {
 	start := time.Now()
 	for i := 0; i < waitYields && time.Since(start) < waitYielding; i++ {
 		runtime.Gosched()
@@ -369,7 +378,7 @@ func (p *Producer) await(ctx context.Context, t int64, kind, flags uint8, n int)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return Claim{}, ctx.Err()
+			return queue.Claim{}, ctx.Err()
 		}
 		if c, err := p.tryClaim(t, kind, flags, n); err != queue.ErrFull {
 			return c, err
