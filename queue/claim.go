@@ -32,6 +32,10 @@ func (c Claim) Bytes() []byte {
 	return c.p.ring.mem.space(c.p.tail+headerLen, c.hdr.payload())
 }
 
+// Len is how many bytes were claimed, whether the claim is open or not; 0 for the
+// zero Claim.
+func (c Claim) Len() int { return max(0, c.hdr.payload()) }
+
 // Commit publishes the record; see Producer.Fence about what the caller looks at
 // next. It returns false, and nothing is published, only if the claim had been
 // abandoned: the consumer had passed it as stalled, or its producer was closed

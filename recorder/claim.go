@@ -21,8 +21,11 @@ const timeLen = journal.TimeLen
 type Claim struct {
 	c queue.Claim
 	p *Producer
-	n int
 }
+
+// size is how many bytes of payload were claimed. It is not kept: a Claim of more
+// than four words would not stay in registers.
+func (c Claim) size() int { return max(0, c.c.Len()-timeLen) }
 
 // Bytes is the payload to fill: as long as was claimed, not zeroed, valid
 // until the claim is settled. A claim that is no longer open has none.
@@ -56,17 +59,17 @@ func (c Claim) SetTime(unixNano int64) {
 // an unshared producer, replaced by a later claim or write.
 func (c Claim) Commit() bool {
 	if !c.c.Commit() {
-		return c.p.abandoned(c.n)
+		return c.p.abandoned(c.size())
 	}
-	return c.p.committed(c.n)
+	return c.p.committed(c.size())
 }
 
 // CommitN publishes the first n bytes of the claim as the record and gives the
 // rest back. n must be between 0 and len(Bytes()), or CommitN panics. It is
 // Commit otherwise.
 func (c Claim) CommitN(n int) bool {
-	if n < 0 || n > c.n {
-		panic(fmt.Sprintf("recorder: CommitN(%d) of a claim of %d bytes", n, c.n))
+	if n < 0 || n > c.size() {
+		panic(fmt.Sprintf("recorder: CommitN(%d) of a claim of %d bytes", n, c.size()))
 	}
 	if !c.c.CommitN(n + timeLen) {
 		return c.p.abandoned(n)

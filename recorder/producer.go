@@ -107,7 +107,7 @@ func (p *Producer) claim(c queue.Claim, n int, err error) (Claim, error) {
 	if err != nil {
 		return Claim{}, err
 	}
-	return Claim{c: c, p: p, n: n}, nil
+	return Claim{c: c, p: p}, nil
 }
 
 // Claim is TryClaim, except that under OverloadWait it waits until there is
