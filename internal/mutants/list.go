@@ -259,7 +259,7 @@ var mutants = []mutant{
 	{name: "naps while lanes fill fast", file: "recorder/archiver.go", old: "		a.brisk = true\n", new: "", run: recorderTests},
 	{name: "crowded no sooner for a long record", file: "recorder/producer.go", old: "p.lane.capacity/2-p.lane.remember(n)", new: "p.lane.capacity/2", run: recorderTests},
 	{name: "a crowded lane does not end a nap", file: "recorder/producer.go", old: "		p.rec.parker.Rouse()\n	} else {", new: "		p.rec.parker.Wake()\n	} else {", run: recorderTests},
-	{name: "a refused claim does not end a nap", file: "recorder/producer.go", old: "			p.rec.parker.Rouse()\n			return Claim{}, err", new: "			p.rec.parker.Wake()\n			return Claim{}, err", run: recorderTests},
+	{name: "a refused claim does not end a nap", file: "recorder/producer.go", old: "			p.rec.parker.Rouse()\n			return queue.Claim{}, err", new: "			p.rec.parker.Wake()\n			return queue.Claim{}, err", run: recorderTests},
 	{name: "a loss does not end a nap", file: "recorder/producer.go", old: "e)\n	}\n	p.rec.parker.Rouse()", new: "e)\n	}\n	p.rec.parker.Wake()", run: recorderTests},
 	{name: "a producer's Close does not end a nap", file: "recorder/producer.go", old: "	p.rec.parker.Rouse() // the archiver looks", new: "	p.rec.parker.Wake() // the archiver looks", run: recorderTests},
 	{name: "a producer's WaitDurable does not end a nap", file: "recorder/producer.go", old: "	p.rec.parker.Rouse()\n	err := l.drained", new: "	p.rec.parker.Wake()\n	err := l.drained", run: recorderTests},
