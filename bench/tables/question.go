@@ -160,11 +160,15 @@ func calibrate(r row, col int, d time.Duration) (n int, err error) {
 		if res.took <= d/8 && n <= 1<<30 {
 			continue
 		}
-		again, err := r.run(col, n) // the system may have stopped the first one, with n small
-		if err != nil {
-			return 0, err
+		took := res.took
+		if d >= time.Millisecond { // the system may have stopped the first one, with n small
+			again, err := r.run(col, n)
+			if err != nil {
+				return 0, err
+			}
+			took = min(took, again.took)
 		}
-		if took := min(res.took, again.took); took > d/8 || n > 1<<30 {
+		if took > d/8 || n > 1<<30 {
 			return max(int(float64(n)*float64(d)/float64(took)), 16), nil
 		}
 	}
