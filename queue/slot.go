@@ -47,7 +47,7 @@ func (r *ring) hold(pos uint64, own *account) *producer {
 	i := shard()
 	for range r.slots {
 		s := &r.slots[i%uint(len(r.slots))]
-		if s.open.load() == 0 && s.open.advance(0, pos|openBit) {
+		if s.open.load() == noClaim && s.open.advance(noClaim, pos|openBit) {
 			s.tail = pos
 			if s.own.Load() != own {
 				s.own.Store(own)
@@ -81,7 +81,7 @@ func (r *ring) held() bool {
 		return true
 	}
 	for i := range r.slots {
-		if r.slots[i].open.load() != 0 {
+		if r.slots[i].open.load() != noClaim {
 			return true
 		}
 	}
@@ -91,6 +91,6 @@ func (r *ring) held() bool {
 // holds reports whether the claim is open whose id this is.
 func (p *producer) holds(id uint64) bool { return p.open.load() == id }
 
-// drop ends the claim at pos, once: only the call that returns true may settle
+// drop ends the claim of that id, once: only the call that returns true may settle
 // its mark.
 func (p *producer) drop(id uint64) bool { return p.open.advance(id, noClaim) }

@@ -99,11 +99,11 @@ func (p *Producer) TryClaimAt(t int64, kind, flags uint8, n int) (Claim, error) 
 	if err == queue.ErrFull {
 		err = p.full(t, n)
 	}
-	return p.claim(c, n, err)
+	return p.claim(c, err)
 }
 
 // claim is the result of a call that makes one.
-func (p *Producer) claim(c queue.Claim, n int, err error) (Claim, error) {
+func (p *Producer) claim(c queue.Claim, err error) (Claim, error) {
 	if err != nil {
 		return Claim{}, err
 	}
@@ -124,7 +124,7 @@ func (p *Producer) ClaimAt(ctx context.Context, t int64, kind, flags uint8, n in
 	if err == queue.ErrFull {
 		c, err = p.overload(ctx, t, kind, flags, n)
 	}
-	return p.claim(c, n, err)
+	return p.claim(c, err)
 }
 
 // MaxRecord is the longest record, in payload bytes, that a claim can take:
@@ -175,8 +175,7 @@ func (p *Producer) Close() error {
 // tryClaim makes a claim with its time set. What it does not find room for it
 // returns queue.ErrFull for, itself, uncounted; other errors are counted.
 //
-// It returns the lane's claim, of three words: a Claim has too many for registers,
-// and its way through memory would wait for the stores into the lane.
+// It returns the lane's claim, which is all that WriteAt needs.
 func (p *Producer) tryClaim(t int64, kind, flags uint8, n int) (c queue.Claim, err error) {
 	if kind-1 >= firstControl-1 {
 		panic(fmt.Sprintf("recorder: kind %#x: must be 0x1 to %#x", kind, firstControl-1))
